@@ -1,0 +1,158 @@
+"""Custom layers: the contract, NumPy references of the equations, properties."""
+
+import keras
+import numpy as np
+import pytest
+from check import check_layer, ramp, run_python
+from keras import ops
+from scipy import ndimage
+
+from thyroid_keras.layers import AttentionPool, BatchNorm, GridAttention
+
+NORMALIZATIONS = ("mean_flow", "softmax", "sigmoid", "range")
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_grid_attention_contract(normalization):
+    moving = {"sigmoid": True}.get(normalization, ("kernel",))  # the others cancel psi's bias
+    check_layer(
+        lambda **kwargs: GridAttention(4, normalization, gate_bias=True, **kwargs),
+        (13, 10, 5),
+        (4, 3, 6),
+        weights_that_move=moving,
+    )
+
+
+def test_batch_norm_contract():
+    check_layer(lambda **kwargs: BatchNorm(**kwargs), (7, 5, 3))
+
+
+def test_attention_pool_contract():
+    check_layer(lambda **kwargs: AttentionPool(**kwargs), (7, 5, 3), (7, 5, 1))
+
+
+def grid_attention_numpy(x, g, weights, normalization):
+    theta, phi, phi_bias, psi, psi_bias = weights
+    g = g @ phi[0, 0] + phi_bias
+    # half-pixel bilinear resizing: output pixel i lies at (i + 0.5) * scale - 0.5
+    rows = (np.arange(x.shape[1]) + 0.5) * g.shape[1] / x.shape[1] - 0.5
+    columns = (np.arange(x.shape[2]) + 0.5) * g.shape[2] / x.shape[2] - 0.5
+    grid = np.stack(np.meshgrid(rows, columns, indexing="ij"))
+    up = np.zeros((*x.shape[:3], g.shape[3]))
+    for b, d in np.ndindex(len(g), g.shape[3]):
+        up[b, :, :, d] = ndimage.map_coordinates(g[b, :, :, d], grid, order=1, mode="nearest")
+    q = np.maximum(x @ theta[0, 0] + up, 0) @ psi[0, 0] + psi_bias
+    q = q[..., 0].reshape(len(q), -1)
+    if normalization == "mean_flow":
+        alpha = (q - q.min(1, keepdims=True)) / (q - q.min(1, keepdims=True)).sum(1, keepdims=True)
+    elif normalization == "range":
+        alpha = (q - q.min(1, keepdims=True)) / np.ptp(q, axis=1, keepdims=True)
+    elif normalization == "softmax":
+        alpha = np.exp(q) / np.exp(q).sum(1, keepdims=True)
+    else:
+        alpha = 1 / (1 + np.exp(-q))
+    return alpha.reshape(*x.shape[:3], 1)
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_grid_attention_is_the_equation(normalization):
+    x, g = ramp(2, 13, 10, 5), ramp(2, 4, 3, 6)
+    layer = GridAttention(4, normalization, gate_bias=True)
+    alpha = ops.convert_to_numpy(layer(x, g))
+    weights = [w + 0.1 * ramp(*w.shape) for w in layer.get_weights()]
+    layer.set_weights(weights)
+    alpha = ops.convert_to_numpy(layer(x, g))
+    expected = grid_attention_numpy(x.astype(float), g, weights, normalization)
+    np.testing.assert_allclose(alpha, expected, atol=1e-6)
+    if normalization in ("mean_flow", "softmax"):
+        np.testing.assert_allclose(alpha.sum((1, 2, 3)), 1, rtol=1e-5)
+    if normalization in ("mean_flow", "range"):
+        assert (alpha.min((1, 2, 3)) == 0).all()
+
+
+def test_grid_attention_ignores_scale_and_bias_of_psi():
+    x, g = ramp(2, 8, 8, 5), ramp(2, 4, 4, 6)
+    layer = GridAttention(4)
+    alpha = ops.convert_to_numpy(layer(x, g))
+    layer.psi.set_weights([3.0 * layer.psi.kernel, layer.psi.bias + 7.0])
+    np.testing.assert_allclose(ops.convert_to_numpy(layer(x, g)), alpha, atol=1e-6)
+
+
+@pytest.mark.parametrize(("normalization", "value"), [("mean_flow", 1 / 64), ("range", 1.0)])
+def test_grid_attention_is_uniform_where_scores_are_constant(normalization, value):
+    layer = GridAttention(4, normalization)
+    alpha = ops.convert_to_numpy(layer(np.zeros((2, 8, 8, 3), "f"), np.zeros((2, 4, 4, 3), "f")))
+    np.testing.assert_allclose(alpha, value)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"inter_channels": 0}, {"inter_channels": 2, "normalization": "sum"}]
+)
+def test_grid_attention_names_the_wrong_argument(arguments):
+    with pytest.raises(ValueError, match="Received: "):
+        GridAttention(**arguments)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("shape", [(6, 9, 7, 3), (1, 1, 1, 3), (1, 4, 4, 3)])
+def test_batch_norm_trains_as_keras_does(policy, shape):
+    x = 3 * ramp(*shape) - 1
+    results = []
+    for make in (BatchNorm, keras.layers.BatchNormalization):
+        layer = make(epsilon=1e-5, momentum=0.9, dtype=policy)
+        layer.build(shape)
+        layer.set_weights([w + 0.3 * ramp(*w.shape) for w in layer.get_weights()])
+        outputs = [ops.convert_to_numpy(ops.cast(layer(x, training=t), "float32")) for t in (1, 0)]
+        results.append([*outputs, *layer.get_weights()])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=3e-5 if policy == "float32" else 3e-2)
+
+
+def test_batch_norm_gradients_are_those_of_keras():
+    x, y = 3 * ramp(4, 6, 5, 3), ramp(4, 6, 5, 3)
+    weights = []
+    for make in (BatchNorm, keras.layers.BatchNormalization):
+        keras.utils.set_random_seed(1)
+        model = keras.Sequential([keras.Input((6, 5, 3)), keras.layers.Conv2D(3, 1), make()])
+        model.compile(keras.optimizers.SGD(0.5), "mse")
+        model.train_on_batch(x, y)
+        weights.append(model.get_weights())
+    for ours, theirs in zip(*weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_frozen_batch_norm_keeps_its_statistics():
+    layer = BatchNorm()
+    layer.build((2, 4, 4, 3))
+    layer.trainable = False
+    layer(ramp(2, 4, 4, 3), training=True)
+    np.testing.assert_array_equal(layer.moving_mean, 0)
+
+
+def test_attention_pool_is_the_weighted_sum():
+    x, alpha = ramp(2, 5, 4, 3), ramp(2, 5, 4, 1)
+    pooled = ops.convert_to_numpy(AttentionPool()(x, alpha))
+    np.testing.assert_allclose(pooled, (x * alpha).sum((1, 2)), rtol=1e-5)
+
+
+def test_layers_agree_on_jax():
+    code = """
+import sys; sys.path.insert(0, "tests")
+import numpy as np
+from check import ramp
+import keras
+from thyroid_keras.layers import BatchNorm, GridAttention
+keras.utils.set_random_seed(3)
+gate = GridAttention(4, gate_bias=True)
+x, g = ramp(2, 13, 10, 5), ramp(2, 4, 3, 6)
+gate(x, g)
+gate.set_weights([ramp(*w.shape) - 0.4 for w in gate.get_weights()])
+norm = BatchNorm()
+y = norm(x, training=True)
+out = [gate(x, g), y, norm.moving_variance]
+print(keras.backend.backend(), *[float(keras.ops.sum(o * ramp(*o.shape))) for o in out])
+"""
+    here = run_python(code).split()
+    there = run_python(code, KERAS_BACKEND="jax").split()
+    assert (here[0], there[0]) == ("tensorflow", "jax")
+    np.testing.assert_allclose([float(v) for v in here[1:]], [float(v) for v in there[1:]], 1e-5)

@@ -1,0 +1,17 @@
+"""Attention networks for ultrasound image classification, in Keras.
+
+    import thyroid_keras as tk
+    tk.list_archs()
+    model = tk.build("cs_agnet", image_shape=(192, 192, 1), num_classes=2)
+    model = tk.load("runs/cs_agnet")
+
+Research use only; not a medical device.
+"""
+
+from thyroid_keras import _quiet  # noqa: F401  isort: skip  before anything imports TensorFlow
+from thyroid_keras import layers, losses  # registers them for loading
+from thyroid_keras._version import __version__
+from thyroid_keras.archs import build, list_archs
+from thyroid_keras.loading import load
+
+__all__ = ["__version__", "build", "layers", "list_archs", "load", "losses"]

@@ -1,0 +1,34 @@
+"""Architectures: one Functional builder each, by name."""
+
+from thyroid_keras.archs.cs_agnet import cs_agnet, ds_agnet, vgg_unet, vgg_unet_seg
+
+ARCHS = {
+    "cs_agnet": cs_agnet,
+    "ds_agnet": ds_agnet,
+    "vgg_unet": vgg_unet,
+    "vgg_unet_seg": vgg_unet_seg,
+}
+
+
+def list_archs():
+    """Returns the sorted names that `build` accepts."""
+    return sorted(ARCHS)
+
+
+def build(name, **arguments):
+    """Builds an architecture by its name.
+
+    Args:
+        name: one of `list_archs()`.
+        **arguments: of the builder; every builder takes `image_shape` and
+            `num_classes`.
+
+    Returns:
+        A functional `keras.Model`.
+
+    Raises:
+        ValueError: if the name is unknown.
+    """
+    if name not in ARCHS:
+        raise ValueError(f"`name` must be one of {list_archs()}. Received: name={name!r}")
+    return ARCHS[name](**arguments)

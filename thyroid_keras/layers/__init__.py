@@ -1,0 +1,7 @@
+"""Custom layers; importing this registers them, so that saved models load."""
+
+from thyroid_keras.layers.attention_pool import AttentionPool
+from thyroid_keras.layers.batch_norm import BatchNorm
+from thyroid_keras.layers.grid_attention import GridAttention
+
+__all__ = ["AttentionPool", "BatchNorm", "GridAttention"]
