@@ -1,0 +1,103 @@
+"""Recognises what a path holds, and reads it."""
+
+import dataclasses
+import os
+from collections.abc import Callable
+
+from thyroid_keras.data.ddti import TARGETS, has_ddti_layout, read_ddti
+from thyroid_keras.data.folder import LAYOUT, has_class_folders, read_folder
+from thyroid_keras.data.labels import listed
+from thyroid_keras.data.manifest import manifest_file, read_manifest
+from thyroid_keras.data.samples import DataError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Format:
+    """A way in which data sets are stored.
+
+    Args:
+        recognises: path -> bool, by layout alone.
+        read: `(path, **options)` -> `SampleTable`.
+        layout: what is accepted, for messages.
+        targets: the labels to choose among by `target`; the first is the default.
+            Empty where a data set has one kind of label only.
+    """
+
+    recognises: Callable
+    read: Callable
+    layout: str
+    targets: tuple[str, ...] = ()
+
+
+def _read_pack(path):
+    from thyroid_keras.data.pack import read_pack
+
+    return read_pack(path)
+
+
+def _is_pack(path):
+    return path.lower().endswith(".npz") and os.path.isfile(path)
+
+
+# The first that recognises a path reads it: the plainest layout comes last.
+FORMATS = {
+    "pack": Format(recognises=_is_pack, read=_read_pack, layout="a packed .npz"),
+    "ddti": Format(
+        recognises=has_ddti_layout,
+        read=read_ddti,
+        layout="a DDTI folder (<case>.xml with <case>_<k>.jpg, or xml/ and images/)",
+        targets=TARGETS,
+    ),
+    "manifest": Format(
+        recognises=manifest_file,
+        read=read_manifest,
+        layout="a manifest.csv (image,label[,mask][,group][,split])",
+    ),
+    "folder": Format(recognises=has_class_folders, read=read_folder, layout=LAYOUT),
+}
+
+
+def read(path, *, target=None, format=None, **options):
+    """Reads a data set, whatever its format.
+
+    Args:
+        path: file or folder.
+        target: which label to read, where the data set has several.
+        format: one of `FORMATS`; by default recognised by the layout.
+        **options: of the format's own reader.
+
+    Returns:
+        `SampleTable`.
+
+    Raises:
+        DataError: if nothing is there, no format fits, `target` is not among the
+            data set's labels, or the data has faults.
+        ValueError: if `format` is unknown.
+    """
+    path = os.fspath(path)
+    if format is not None and format not in FORMATS:
+        raise ValueError(f"`format` must be one of {tuple(FORMATS)}. Received: format={format!r}")
+    if not os.path.exists(path):
+        raise DataError([f"{path}: no such file or folder; check the path"])
+    if format is None:
+        format = next((name for name, f in FORMATS.items() if f.recognises(path)), None)
+    if format is None:
+        accepted = "; ".join(f.layout for f in FORMATS.values())
+        raise DataError([f"{path}: is {_describe(path)}. Accepted: {accepted}"])
+    chosen = FORMATS[format]
+    if target is None:
+        return chosen.read(path, **options)
+    if target not in chosen.targets:
+        choice = f"choose among {chosen.targets}" if chosen.targets else "give no target"
+        raise DataError([f"{path}: has no such labels; {choice}. Received: target={target!r}"])
+    return chosen.read(path, target=target, **options)
+
+
+def _describe(path):
+    if os.path.isfile(path):
+        suffix = os.path.splitext(path)[1]
+        return f"a file of type {suffix}" if suffix else "a file without suffix"
+    names = sorted(os.listdir(path))
+    if not names:
+        return "an empty folder"
+    return f"a folder with {listed(names, limit=5)}"

@@ -1,0 +1,87 @@
+"""The sample table: what every reader returns and everything else consumes."""
+
+import dataclasses
+from collections.abc import Iterable
+
+import numpy as np
+
+
+class DataError(ValueError):
+    """Everything that is wrong with the user's data, found in one pass.
+
+    Args:
+        problems: sequence of str, each naming the file (or row), the fault and the
+            way out.
+    """
+
+    def __init__(self, problems):
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One image to be classified.
+
+    Args:
+        name: unique within its table; what `predictions.csv` prints. For files the
+            path relative to the data set's root.
+        image: path of a picture, bytes of an encoded one, or a uint8 array `(H, W)`
+            or `(H, W, 3)`.
+        label: index into the table's `class_names`.
+        group: the patient, or the smallest unit known to hold one patient's images.
+        mask: path, bytes or uint8 array `(H, W)` likewise, of the same size as `image`,
+            above 127 inside; `None` where nobody has drawn one.
+        roi: `(left, top, width, height)` in pixels of `image` and `mask`, the crop
+            that is the sample; parts outside the picture are black. `None`: all of it.
+        split: `"train"`, `"val"` or `"test"` where the data set fixes it.
+    """
+
+    name: str
+    image: str | bytes | np.ndarray
+    label: int
+    group: str
+    mask: str | bytes | np.ndarray | None = None
+    roi: tuple[int, int, int, int] | None = None
+    split: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SampleTable:
+    """Samples, and what a reader of the results must know about them.
+
+    Args:
+        name: of the data set, for reports.
+        samples: of `Sample`.
+        class_names: the meaning of each label; the last is the positive class.
+        group_unit: what `Sample.group` stands for, e.g. `"patient"`.
+        mask_source: how the masks came about, e.g. `"simulated truth"`; `None` where
+            there are none.
+        target: what the labels say, e.g. `"calcification"`.
+        notes: warnings that every report must repeat.
+    """
+
+    name: str
+    samples: tuple[Sample, ...]
+    class_names: tuple[str, ...]
+    group_unit: str = "patient"
+    mask_source: str | None = None
+    target: str = "class"
+    notes: tuple[str, ...] = ()
+
+    def __len__(self):
+        return len(self.samples)
+
+    @property
+    def labels(self):
+        """Labels as an int64 array `(N,)`."""
+        return np.array([s.label for s in self.samples], dtype=np.int64)
+
+    @property
+    def groups(self):
+        """Groups as an array of str `(N,)`."""
+        return np.array([s.group for s in self.samples], dtype=object)
+
+    def select(self, indices: Iterable[int]):
+        """Returns the table of the samples at `indices`, in that order."""
+        return dataclasses.replace(self, samples=tuple(self.samples[i] for i in indices))

@@ -1,0 +1,226 @@
+"""Training, validation and test sets that share no patient and no picture."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from thyroid_keras.data.dealing import deal_folds, hold_out
+from thyroid_keras.data.labels import SPLITS, listed
+from thyroid_keras.data.leaks import find_leaks, hash_images, join_groups
+from thyroid_keras.data.samples import DataError, SampleTable
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Splits:
+    """Three tables that together are one data set.
+
+    Args:
+        train: `SampleTable`, what weights are fitted to.
+        val: `SampleTable`, what everything else is chosen by.
+        test: `SampleTable`, used once.
+        hashes: dict from sample name to SHA-256 of its picture's decoded pixels.
+    """
+
+    train: SampleTable
+    val: SampleTable
+    test: SampleTable
+    hashes: dict[str, str]
+
+    @property
+    def parts(self):
+        """Dict from split name to table."""
+        return {name: getattr(self, name) for name in SPLITS}
+
+
+def make_splits(table, *, fractions=(0.6, 0.2, 0.2), seed=0, hashes=None, progress=True):
+    """Splits a table by group, with alike shares of every class.
+
+    Whole groups are dealt out, groups that share identical pictures as one, so the
+    parts only come near `fractions`. Where the data set fixes its splits they are kept,
+    and a missing validation or test part is taken from training.
+
+    Args:
+        table: `SampleTable`.
+        fractions: shares of training, validation and test, adding up to 1.
+        seed: int, decides which groups go where.
+        hashes: result of `hash_images`, which is called if it is `None`.
+        progress: whether to show a progress bar while hashing.
+
+    Returns:
+        `Splits`.
+
+    Raises:
+        DataError: if a class has too few groups to be in every part, or fixed splits
+            share groups or pictures; lists every such case.
+        ValueError: if `fractions` are not three positive shares of 1.
+    """
+    if len(fractions) != 3 or min(fractions) <= 0 or not math.isclose(sum(fractions), 1):
+        raise ValueError(
+            f"`fractions` must be three positive numbers that add up to 1. "
+            f"Received: fractions={fractions}"
+        )
+    share = dict(zip(SPLITS, fractions, strict=True))
+    part = _fixed_parts(table)
+    missing = [name for name in ("test", "val") if name not in part]
+    hashes = hash_images(table, progress) if hashes is None else hashes
+    groups, notes = join_groups(table, hashes)
+    pool = np.flatnonzero(part == "train")
+    _check_groups(table, pool, groups, len(missing) + 1)
+    for i, name in enumerate(missing):
+        within = share["train"] + sum(share[other] for other in missing[i:])
+        held = hold_out(table.labels[pool], groups[pool], share[name] / within, seed)
+        part[pool[held]] = name
+        pool = pool[~held]
+    return _assemble(table, part, hashes, notes)
+
+
+def make_folds(table, num_folds, fold, *, val_fraction=0.2, seed=0, hashes=None, progress=True):
+    """Returns one fold of a grouped, stratified cross-validation.
+
+    Over all folds every sample is tested once. Splits that the data set fixes are not
+    heeded; a note says so.
+
+    Args:
+        table: `SampleTable`.
+        num_folds: int >= 2.
+        fold: int in [0, num_folds), the part that is the test set.
+        val_fraction: share of the rest that becomes the validation set.
+        seed: int; folds of one seed belong together.
+        hashes: result of `hash_images`, which is called if it is `None`.
+        progress: whether to show a progress bar while hashing.
+
+    Returns:
+        `Splits`.
+
+    Raises:
+        DataError: if a class has fewer groups than folds, or a fold lacks a class.
+        ValueError: if `num_folds`, `fold` or `val_fraction` is out of range.
+    """
+    if num_folds < 2 or not 0 <= fold < num_folds or not 0 < val_fraction < 1:
+        raise ValueError(
+            "`num_folds` must be at least 2, `fold` below it and `val_fraction` between 0 and 1. "
+            f"Received: num_folds={num_folds}, fold={fold}, val_fraction={val_fraction}"
+        )
+    hashes = hash_images(table, progress) if hashes is None else hashes
+    groups, notes = join_groups(table, hashes)
+    everything = np.arange(len(table))
+    _check_groups(table, everything, groups, max(num_folds, 3))
+    if any(s.split for s in table.samples):
+        notes += ("Cross-validation does not heed the splits that the data set fixes.",)
+    folds = deal_folds(table.labels, groups, num_folds, seed)
+    for number, held in enumerate(folds):
+        _check_classes(table, {f"fold {number} of {num_folds}": held})
+    part = np.full(len(table), "train", dtype=object)
+    part[folds[fold]] = "test"
+    rest = np.flatnonzero(part == "train")
+    held = hold_out(table.labels[rest], groups[rest], val_fraction, seed)
+    part[rest[held]] = "val"
+    return _assemble(table, part, hashes, notes)
+
+
+def stratified_subset(table, percent, seed=0):
+    """Draws `floor(N * percent / 100)` samples, in proportion to the classes.
+
+    Subsets of one seed are nested but for rounding: 10 % lies within 20 %.
+
+    Args:
+        table: `SampleTable`.
+        percent: share in (0, 100].
+        seed: int.
+
+    Returns:
+        `SampleTable`, in the order of `table`.
+
+    Raises:
+        DataError: if a class of the table would be left without a sample.
+        ValueError: if `percent` is out of range.
+
+    Reference: CS-AGnet's share of pixel labels, "proportionally sampled".
+    Deviation: read as stratified by label.
+    """
+    if not 0 < percent <= 100:
+        raise ValueError(f"`percent` must be in (0, 100]. Received: percent={percent}")
+    total = math.floor(len(table) * percent / 100)
+    labels = table.labels
+    classes, counts = np.unique(labels, return_counts=True)
+    exact = counts * total / max(1, len(table))
+    quota = np.floor(exact).astype(int)
+    by_remainder = np.argsort(quota - exact, kind="stable")
+    quota[by_remainder[: total - quota.sum()]] += 1
+    if not quota.all():
+        short = [table.class_names[c] for c in classes[quota == 0]]
+        raise DataError(
+            [
+                f"{table.name}: {total} samples leave none of {listed(short)}; choose a larger "
+                f"share. Received: percent={percent}"
+            ]
+        )
+    rng = np.random.default_rng(seed)
+    drawn = [
+        rng.permutation(np.flatnonzero(labels == label))[:n]
+        for label, n in zip(classes, quota, strict=True)
+    ]
+    return table.select(np.sort(np.concatenate(drawn)).tolist())
+
+
+def check_leaks(splits):
+    """Returns every name, group and picture that two parts share, as a list of str."""
+    return find_leaks({n: t.samples for n, t in splits.parts.items()}, splits.hashes)
+
+
+def _fixed_parts(table):
+    """The data set's own splits as an array of str; all `"train"` where it has none."""
+    given = np.array([s.split or "" for s in table.samples], dtype=object)
+    if not any(given):
+        return np.full(len(table), "train", dtype=object)
+    problems = [
+        f"{s.name}: `split` must be one of {SPLITS} where other samples have one. "
+        f"Received: split={s.split!r}"
+        for s in table.samples
+        if s.split not in SPLITS
+    ]
+    if "train" not in given:
+        problems.append(f"{table.name}: the data set fixes no training part; name one or none")
+    if problems:
+        raise DataError(problems)
+    return given
+
+
+def _check_groups(table, indices, groups, num_parts):
+    problems = []
+    for label, class_name in enumerate(table.class_names):
+        num_groups = len(np.unique(groups[indices][table.labels[indices] == label]))
+        if num_groups < num_parts:
+            problems.append(
+                f"{table.name}: class {class_name!r} has samples in {num_groups} groups "
+                f"({table.group_unit}) and cannot be in all of {num_parts} parts; add data, or "
+                "ask for fewer parts"
+            )
+    if problems:
+        raise DataError(problems)
+
+
+def _check_classes(table, parts):
+    problems = []
+    for part, indices in parts.items():
+        present = set(table.labels[indices].tolist())
+        absent = [n for i, n in enumerate(table.class_names) if i not in present]
+        if absent:
+            problems.append(
+                f"{table.name}: {part} holds no sample of {listed(absent)}; "
+                "choose another seed, fewer folds or other fractions"
+            )
+    if problems:
+        raise DataError(problems)
+
+
+def _assemble(table, part, hashes, notes):
+    table = dataclasses.replace(table, notes=(*table.notes, *notes))
+    parts = {name: np.flatnonzero(part == name) for name in SPLITS}
+    splits = Splits(hashes=hashes, **{n: table.select(i.tolist()) for n, i in parts.items()})
+    leaks = check_leaks(splits)
+    if leaks:
+        raise DataError(leaks)
+    _check_classes(table, parts)
+    return splits
