@@ -1,0 +1,121 @@
+"""Augmentation: geometry by hand, image and mask in step, the goldens of TensorFlow Addons."""
+
+import numpy as np
+import pytest
+from check import ramp
+from scipy import ndimage
+
+from thyroid_keras.data.augment import Augmentation, affine_matrices, augment
+
+
+def batch(count=4, height=48, width=64):
+    rng = np.random.default_rng(0)
+    smooth = ndimage.gaussian_filter(rng.random((count, height, width)), (0, 2, 2))
+    smooth = (smooth - smooth.min()) / np.ptp(smooth) * 255
+    return np.rint(smooth).astype(np.uint8)[..., None]
+
+
+def test_no_augmentation_only_scales():
+    images = batch()
+    masks = np.where(images > 128, 255, 0).astype(np.uint8)
+    pixels, truth = augment(images, masks, None, np.random.default_rng(0))
+    np.testing.assert_allclose(pixels, images / 255, atol=1e-7)
+    np.testing.assert_array_equal(truth, images > 128)
+    assert pixels.dtype == truth.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ({"flip_horizontal": 1.0}, lambda x: x[:, :, ::-1]),
+        ({"flip_vertical": 1.0}, lambda x: x[:, ::-1]),
+        ({"flip_horizontal": 1.0, "flip_vertical": 1.0}, lambda x: x[:, ::-1, ::-1]),
+    ],
+)
+def test_flips_are_exact(setting, expected):
+    images = batch()
+    pixels, _ = augment(images, None, Augmentation(**setting), np.random.default_rng(0))
+    np.testing.assert_allclose(pixels, expected(images) / 255, atol=1e-6)
+
+
+def test_image_and_mask_move_together():
+    images = np.where(batch(16) > 128, 255, 0).astype(np.uint8)
+    strong = Augmentation(
+        flip_horizontal=0.5, flip_vertical=0.5, rotation_deg=40, shift=0.2, zoom=(0.7, 1.4)
+    )
+    pixels, masks = augment(images, images, strong, np.random.default_rng(3))
+    assert (masks != (images > 128)).mean() > 0.1, "nothing moved"
+    np.testing.assert_array_equal(masks, pixels >= 0.5)
+
+
+def test_the_map_is_the_one_drawn():
+    images, setting = batch(6), Augmentation(rotation_deg=30, shift=0.1, zoom=(0.8, 1.2))
+    pixels, _ = augment(images, None, setting, np.random.default_rng(5))
+    matrices = affine_matrices(setting, 6, (48, 64), np.random.default_rng(5))
+    for image, matrix, pixel in zip(images[..., 0], matrices, pixels[..., 0], strict=True):
+        inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2]
+        flipped = inverse[::-1][:, [1, 0, 2]]  # rows and columns instead of x and y
+        expected = ndimage.affine_transform(
+            image / 255, flipped[:, :2], flipped[:, 2], order=1, mode="nearest"
+        )
+        np.testing.assert_allclose(pixel, expected, atol=1e-3)
+
+
+def test_zoom_and_rotation_mean_what_they_say():
+    matrices = affine_matrices(Augmentation(zoom=(2.0, 2.0)), 1, (48, 64), np.random.default_rng(0))
+    np.testing.assert_allclose(matrices[0, :, :2], 2 * np.eye(2))
+    centre = np.array([31.5, 23.5, 1])
+    np.testing.assert_allclose(matrices[0] @ centre, centre[:2])
+    angles = affine_matrices(
+        Augmentation(rotation_deg=25), 500, (48, 64), np.random.default_rng(0)
+    )[:, 0, 1]
+    degrees = np.rad2deg(np.arcsin(angles))
+    assert 24 < degrees.max() <= 25 and -25 <= degrees.min() < -24
+
+
+def test_anisotropic_zoom_is_an_option():
+    drawn = []
+    for free in (False, True):
+        setting = Augmentation(zoom=(0.5, 2.0), anisotropic_zoom=free)
+        drawn.append(affine_matrices(setting, 8, (32, 32), np.random.default_rng(0)))
+    assert np.allclose(drawn[0][:, 0, 0], drawn[0][:, 1, 1])
+    assert not np.allclose(drawn[1][:, 0, 0], drawn[1][:, 1, 1])
+
+
+def test_equal_generators_give_equal_batches():
+    setting = Augmentation(rotation_deg=30, gain=0.2, noise=0.05)
+    first, second, other = (
+        augment(batch(), None, setting, np.random.default_rng(seed))[0] for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(first, other)
+
+
+def test_gain_and_noise_stay_in_range():
+    setting = Augmentation(gain=0.5, noise=0.3)
+    pixels, _ = augment(batch(8), None, setting, np.random.default_rng(1))
+    assert pixels.min() >= 0 and pixels.max() <= 1
+    means = pixels.mean((1, 2, 3))
+    assert means.max() / means.min() > 1.2
+
+
+def test_soft_masks_stay_soft():
+    masks = np.rint(255 * ramp(2, 8, 8, 1)).astype(np.uint8)
+    images = np.zeros_like(masks)
+    _, soft = augment(images, masks, None, np.random.default_rng(0), soft=True)
+    np.testing.assert_allclose(soft, masks / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("setting", "name"),
+    [
+        ({"flip_horizontal": 1.5}, "flip_horizontal"),
+        ({"rotation_deg": -1}, "rotation_deg"),
+        ({"zoom": (0.0, 1.0)}, "zoom"),
+        ({"zoom": (1.2, 1.0)}, "zoom"),
+        ({"fill": "wrap"}, "fill"),
+    ],
+)
+def test_wrong_settings_are_named(setting, name):
+    with pytest.raises(ValueError, match=f"Received: {name}="):
+        Augmentation(**setting)

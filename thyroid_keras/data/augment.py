@@ -1,0 +1,158 @@
+"""Augmentation: one affine map per image, image and mask in a single interpolation.
+
+Shape key: B batch, H W pixels, C channels.
+"""
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+FILLS = {
+    "nearest": cv2.BORDER_REPLICATE,
+    "constant": cv2.BORDER_CONSTANT,
+    "reflect": cv2.BORDER_REFLECT,
+}
+
+# in float32, so that prediction and a serving graph can repeat it to the last bit
+GREY_LEVEL = np.float32(1 / 255)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """How much an image may be moved and relit. The default changes nothing.
+
+    Args:
+        flip_horizontal: probability of mirroring left and right, in [0, 1].
+        flip_vertical: probability of mirroring top and bottom, in [0, 1].
+        rotation_deg: rotation about the centre, uniform in +- this, degrees.
+        shift: translation along each axis, uniform in +- this share of the side.
+        zoom: `(least, most)` magnification, uniform; above 1 enlarges.
+        anisotropic_zoom: bool, whether the two axes are magnified independently.
+        gain: brightness factor, uniform in 1 +- this.
+        noise: standard deviation of added Gaussian noise, in [0, 1] grey levels.
+        fill: what lies outside the picture: `"nearest"` pixel, `"constant"` black,
+            or `"reflect"`.
+
+    Raises:
+        ValueError: if a value is out of range.
+    """
+
+    flip_horizontal: float = 0.0
+    flip_vertical: float = 0.0
+    rotation_deg: float = 0.0
+    shift: float = 0.0
+    zoom: tuple[float, float] = (1.0, 1.0)
+    anisotropic_zoom: bool = False
+    gain: float = 0.0
+    noise: float = 0.0
+    fill: str = "nearest"
+
+    def __post_init__(self):
+        for name in ("flip_horizontal", "flip_vertical"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(
+                    f"`{name}` is a probability in [0, 1]. Received: {name}={getattr(self, name)}"
+                )
+        for name in ("rotation_deg", "shift", "gain", "noise"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(
+                    f"`{name}` must be at least 0. Received: {name}={getattr(self, name)}"
+                )
+        if len(self.zoom) != 2 or not 0 < self.zoom[0] <= self.zoom[1]:
+            raise ValueError(
+                f"`zoom` must be (least, most) with 0 < least <= most. Received: zoom={self.zoom}"
+            )
+        if self.fill not in FILLS:
+            raise ValueError(f"`fill` must be one of {tuple(FILLS)}. Received: fill={self.fill!r}")
+
+
+def affine_matrices(augmentation, count, size, rng):
+    """Draws affine maps from input to output pixel coordinates (x right, y down).
+
+        output = Z R F (input - c) + c + t,    c = ((W - 1) / 2, (H - 1) / 2)
+
+    Args:
+        augmentation: `Augmentation`.
+        count: int, B.
+        size: `(H, W)` in pixels.
+        rng: `numpy.random.Generator`.
+
+    Returns:
+        float64 `(B, 2, 3)`.
+    """
+    a, (height, width) = augmentation, size
+    angle = np.deg2rad(rng.uniform(-a.rotation_deg, a.rotation_deg, count))
+    zoom_B2 = rng.uniform(*a.zoom, (count, 2))
+    if not a.anisotropic_zoom:
+        zoom_B2[:, 1] = zoom_B2[:, 0]
+    flip_B2 = rng.random((count, 2)) < (a.flip_horizontal, a.flip_vertical)
+    shift_B2 = rng.uniform(-a.shift, a.shift, (count, 2)) * (width, height)
+
+    rotation_B22 = np.stack(
+        [np.stack([np.cos(angle), np.sin(angle)], 1), np.stack([-np.sin(angle), np.cos(angle)], 1)],
+        axis=1,
+    )
+    linear_B22 = zoom_B2[:, :, None] * rotation_B22 * np.where(flip_B2, -1.0, 1.0)[:, None, :]
+    centre_2 = np.array([(width - 1) / 2, (height - 1) / 2])
+    offset_B2 = centre_2 + shift_B2 - linear_B22 @ centre_2
+    return np.concatenate([linear_B22, offset_B2[:, :, None]], axis=2)
+
+
+def warp(planes, matrices, fill="nearest"):
+    """Moves each image by its affine map, bilinearly.
+
+    Args:
+        planes: float32 `(B, H, W, C)`, C at most 4.
+        matrices: `(B, 2, 3)`, see `affine_matrices`.
+        fill: what lies outside the picture, see `Augmentation`.
+
+    Returns:
+        float32 `(B, H, W, C)`.
+    """
+    moved = np.empty(planes.shape, np.float32)
+    height, width, channels = planes.shape[1:]
+    for i, matrix in enumerate(matrices):
+        moved[i] = cv2.warpAffine(
+            planes[i], matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=FILLS[fill]
+        ).reshape(height, width, channels)
+    return moved
+
+
+def augment(images, masks, augmentation, rng, *, soft=False):
+    """Augments a batch; every image takes its own map, and its mask the same one.
+
+    Args:
+        images: uint8 `(B, H, W, C)`.
+        masks: uint8 `(B, H, W, 1)`, 0 or 255 (anything between if `soft`), or `None`.
+        augmentation: `Augmentation`, or `None` for the plain conversion.
+        rng: `numpy.random.Generator`; equal generators give equal batches.
+        soft: bool, whether masks stay probabilities.
+
+    Returns:
+        images float32 `(B, H, W, C)` in [0, 1], and masks float32 `(B, H, W, 1)` or
+        `None`: 0 and 1, set where at least half of the pixel is; in [0, 1] if `soft`.
+    """
+    count, height, width, channels = images.shape
+    planes = images if masks is None else np.concatenate([images, masks], axis=-1)
+    planes = planes.astype(np.float32)
+    if augmentation is not None:
+        matrices = affine_matrices(augmentation, count, (height, width), rng)
+        planes = warp(planes, matrices, augmentation.fill)
+    pixels = _relight(planes[..., :channels], augmentation, rng)
+    if masks is None:
+        return pixels, None
+    masks = planes[..., channels:]
+    masks = masks * GREY_LEVEL if soft else (masks >= 127.5).astype(np.float32)
+    return pixels, masks
+
+
+def _relight(planes, augmentation, rng):
+    """From grey levels in [0, 255] to [0, 1], in as few passes as possible."""
+    if augmentation is None or not (augmentation.gain or augmentation.noise):
+        return planes * GREY_LEVEL
+    gain = rng.uniform(1 - augmentation.gain, 1 + augmentation.gain, (len(planes), 1, 1, 1))
+    pixels = planes * (gain.astype(np.float32) * GREY_LEVEL)
+    if augmentation.noise:
+        pixels += augmentation.noise * rng.standard_normal(pixels.shape, dtype=np.float32)
+    return np.clip(pixels, 0.0, 1.0, out=pixels)
