@@ -1,0 +1,195 @@
+import csv
+import datetime
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from thyroid_keras import runs
+from thyroid_keras.runs import Run, RunError
+
+HOLD = """
+import sys, time
+from thyroid_keras.runs import Run
+run = Run.create(sys.argv[1], resume=True)
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_run_comes_back_as_it_was_written(tmp_path):
+    with Run.create(tmp_path / "deep" / "run") as run:
+        runs.write_json(run.config, {"arch": "fan", "seed": 3})
+        run.write_history([{"phase": "warm", "epoch": 1, "loss": 0.1}, {"epoch": 2, "auc": 1}])
+        rows = [{"image": "007", "group": "1e3", "label": 1, "p_benign": 0.1 + 0.2, "fold": None}]
+        runs.write_csv(run.predictions, rows)
+        run.log("begun")
+    found = Run.open(tmp_path / "deep" / "run", "history")
+    assert found.read_config() == {"arch": "fan", "seed": 3}
+    assert found.read_history() == [
+        {"phase": "warm", "epoch": 1, "loss": 0.1, "auc": None},
+        {"phase": "", "epoch": 2, "loss": None, "auc": 1},
+    ]
+    assert found.read_predictions() == rows
+    assert found.log_file.read_text().endswith(" begun\n")
+
+
+def test_what_is_there_is_never_overwritten(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    for resume in (False, True):
+        with pytest.raises(RunError, match="(?s)--out.*Received: folder="):
+            Run.create(tmp_path, resume=resume)
+    assert os.listdir(tmp_path) == ["thesis.txt"]
+
+
+def test_an_earlier_run_needs_resume(tmp_path):
+    with Run.create(tmp_path / "run") as run:
+        run.log("begun")
+    with pytest.raises(RunError, match="--resume"):
+        Run.create(tmp_path / "run")
+    Run.create(tmp_path / "run", resume=True).close()
+
+
+def test_a_file_or_an_unwritable_place_is_refused_at_once(tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "run", "/proc/run"):
+        with pytest.raises(RunError, match="cannot write there"):
+            Run.create(folder)
+
+
+def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "victim")
+    with pytest.raises(RunError):
+        Run.create(tmp_path / "run")
+    assert not (tmp_path / "victim").exists()
+
+
+def test_the_second_run_in_a_folder_is_refused_until_the_first_is_killed(tmp_path):
+    first = subprocess.Popen([sys.executable, "-c", HOLD, tmp_path / "run"], stdout=subprocess.PIPE)
+    try:
+        assert first.stdout.readline() == b"held\n"
+        with pytest.raises(RunError, match="another run is writing"):
+            Run.create(tmp_path / "run", resume=True)
+    finally:
+        first.send_signal(signal.SIGKILL)
+        first.communicate()
+    with Run.create(tmp_path / "run"), pytest.raises(RunError, match="another run"):
+        Run.create(tmp_path / "run")
+    Run.create(tmp_path / "run").close()
+
+
+def test_open_says_what_is_missing(tmp_path):
+    with pytest.raises(RunError, match="no such folder"):
+        Run.open(tmp_path / "none")
+    with pytest.raises(RunError, match="config.json and model.keras missing"):
+        Run.open(tmp_path, "model")
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(RunError, match="config.json: not JSON"):
+        Run.open(tmp_path).read_config()
+    (tmp_path / "config.json").write_text("[" * 100_000)
+    with pytest.raises(RunError, match="config.json"):
+        Run.open(tmp_path).read_config()
+    (tmp_path / "config.json").write_text("[]")
+    with pytest.raises(RunError, match="object"):
+        Run.open(tmp_path).read_config()
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "metrics.json"
+    runs.write_text(path, "old")
+    with pytest.raises(RuntimeError), runs.atomic(path) as temporary:
+        temporary.write_text("ne")
+        raise RuntimeError
+    with pytest.raises(RunError, match="metrics.json: cannot be written, no space"):
+        with runs.atomic(path) as temporary:
+            temporary.write_text("ne")
+            raise OSError(28, "no space")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["metrics.json"]
+
+
+def test_atomic_keeps_the_suffix_and_the_usual_permissions(tmp_path):
+    with runs.atomic(tmp_path / "model.keras") as temporary:
+        assert temporary.suffix == ".keras" and temporary.parent == tmp_path
+        temporary.write_bytes(b"")
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "model.keras").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_json_takes_what_numpy_gives(tmp_path):
+    value = {
+        "nan": float("nan"),
+        "scalar": np.float32(0.5),
+        "array": np.array([[1, 2]]),
+        "nested": [np.array([np.inf, 1.0])],
+        "path": pathlib.PurePosixPath("a/b"),
+        "flag": np.bool_(True),
+        "umlaut": "Übersicht",
+    }
+    runs.write_json(tmp_path / "x.json", value)
+    text = (tmp_path / "x.json").read_text(encoding="utf-8")
+    assert "Übersicht" in text
+    assert json.loads(text) == {
+        "nan": None,
+        "scalar": 0.5,
+        "array": [[1, 2]],
+        "nested": [[None, 1.0]],
+        "path": "a/b",
+        "flag": True,
+        "umlaut": "Übersicht",
+    }
+
+
+def test_csv_runs_no_formula_and_comes_back(tmp_path):
+    names = ["=1+1", "+x", "-x", "@x", "'quoted", "plain", 'a,"b"\nc', "\t=x", "caf\udce9.png"]
+    path = tmp_path / "names.csv"
+    runs.write_csv(path, [{"=name": name, "score": -0.5} for name in names])
+    assert [row["=name"] for row in runs.read_csv(path)] == names
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+        cells = list(csv.reader(file))
+    assert all(cell[0][0] not in "=+-@\t" for cell in cells)
+    assert cells[1][1] == "-0.5"  # a number stays a number
+
+
+def test_csv_of_nothing_and_a_cut_csv(tmp_path):
+    runs.write_csv(tmp_path / "x.csv", [])
+    assert runs.read_csv(tmp_path / "x.csv") == []
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n3")
+    with pytest.raises(RunError, match="row 3.*Received: 1 cells"):
+        runs.read_csv(tmp_path / "x.csv")
+
+
+def test_default_folder_is_new(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    now = datetime.datetime(2024, 5, 6, 7, 8, 9)
+    first = runs.default_folder("fan", now)
+    assert first == pathlib.Path("runs/fan-20240506-070809")
+    first.mkdir(parents=True)
+    assert runs.default_folder("fan", now).name == "fan-20240506-070809-2"
+
+
+def test_environment_names_versions_and_code(tmp_path, monkeypatch):
+    found = runs.environment("9.9")
+    assert found["versions"]["thyroid-keras"] == "9.9"
+    assert found["versions"]["numpy"] == np.__version__
+    assert found["cores"] >= 1 and found["cpu"] and found["command"].startswith("python ")
+    json.dumps(found)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert runs.environment("9.9")["git"] is None
+    monkeypatch.setenv("PATH", "")
+    assert runs.environment("9.9")["git"] is None
+
+
+def test_a_folder_in_which_nothing_was_written_goes_again(tmp_path):
+    with Run.create(tmp_path / "empty"):
+        pass
+    with Run.create(tmp_path / "full") as run:
+        run.log("something")
+    assert [p.name for p in tmp_path.iterdir()] == ["full"]

@@ -1,0 +1,35 @@
+"""Figures that say how good a classifier is, each with how far to trust it."""
+
+from thyroid_keras.metrics.classification import choose_threshold, classification_metrics, decide
+from thyroid_keras.metrics.comparison import against_majority, delong, mcnemar
+from thyroid_keras.metrics.curves import (
+    average_precision,
+    calibration_bins,
+    expected_calibration_error,
+    precision_recall_points,
+    roc_auc,
+    roc_points,
+)
+from thyroid_keras.metrics.intervals import bootstrap, group_weights, missing, proportion
+from thyroid_keras.metrics.segmentation import dice_scores, segmentation_metrics
+
+__all__ = [
+    "against_majority",
+    "average_precision",
+    "bootstrap",
+    "calibration_bins",
+    "choose_threshold",
+    "classification_metrics",
+    "decide",
+    "delong",
+    "dice_scores",
+    "expected_calibration_error",
+    "group_weights",
+    "mcnemar",
+    "missing",
+    "precision_recall_points",
+    "proportion",
+    "roc_auc",
+    "roc_points",
+    "segmentation_metrics",
+]

@@ -1,0 +1,91 @@
+"""How well masks are found, on the images that have one."""
+
+import numpy as np
+
+from thyroid_keras.metrics.curves import ratio
+from thyroid_keras.metrics.intervals import bootstrap, proportion
+
+
+def _overlaps(truth, predicted):
+    truth, predicted = np.asarray(truth), np.asarray(predicted)
+    if truth.shape != predicted.shape or truth.ndim != 3:
+        raise ValueError(
+            "`truth` and `predicted` must be masks of one shape (N, H, W). "
+            f"Received: truth.shape={truth.shape}, predicted.shape={predicted.shape}"
+        )
+    if truth.dtype != bool or predicted.dtype != bool:
+        raise ValueError(
+            "`truth` and `predicted` must be boolean: compare with a threshold first. "
+            f"Received: truth.dtype={truth.dtype}, predicted.dtype={predicted.dtype}"
+        )
+    return tuple(
+        np.count_nonzero(mask, axis=(1, 2)) for mask in (truth & predicted, truth, predicted)
+    )
+
+
+def dice_scores(truth, predicted):
+    """Dice coefficient of each image.
+
+        dice = 2 |truth & predicted| / (|truth| + |predicted|)
+
+    Args:
+        truth, predicted: bool `(N, H, W)`.
+
+    Returns:
+        `(N,)` in [0, 1], NaN where both masks are empty.
+
+    Raises:
+        ValueError: if the shapes differ or the masks are not boolean.
+    """
+    both, true, said = _overlaps(truth, predicted)
+    return ratio(2 * both, true + said)
+
+
+def segmentation_metrics(truth, predicted, groups, *, draws=1000, seed=0):
+    """Mean Dice and IoU of the images with a true mask, false alarms of the others.
+
+        iou = |truth & predicted| / |truth | predicted|
+
+    An image without a true mask has a Dice of 0 or none at all, whatever the model does
+    well, so such images are judged apart: by the share with any false pixel.
+
+    Args:
+        truth, predicted: bool `(N, H, W)`.
+        groups: `(N,)`, the patient of each image.
+        draws, seed: of the bootstrap over groups.
+
+    Returns:
+        `{"over", "n", "negatives", "dice", "iou", "false_alarms"}`: what it is over, the
+        number of images with and without a true mask, and three figures.
+
+    Raises:
+        ValueError: as `dice_scores`, or if `groups` has another length.
+    """
+    both, true, said = _overlaps(truth, predicted)
+    if len(groups) != len(true):
+        raise ValueError(
+            "`groups` must name the group of each mask. "
+            f"Received: {len(groups)} groups for {len(true)} masks"
+        )
+    positive = true > 0
+    summary = {
+        "over": "images with a non-empty true mask",
+        "n": int(positive.sum()),
+        "negatives": int((~positive).sum()),
+        "false_alarms": proportion(
+            (said[~positive] > 0).sum(), (~positive).sum(), "every image has a true mask"
+        ),
+    }
+    if not positive.any():
+        reason = "no image has a true mask"
+        return summary | {k: {"value": None, "reason": reason} for k in ("dice", "iou")}
+    scores = {
+        "dice": (2 * both / np.maximum(true + said, 1))[positive],
+        "iou": (both / np.maximum(true + said - both, 1))[positive],
+    }
+
+    def means(weights):
+        return {name: weights @ s / weights.sum(axis=1) for name, s in scores.items()}
+
+    members = np.asarray(groups, dtype=object)[positive]
+    return summary | bootstrap(means, members, draws=draws, seed=seed)

@@ -1,0 +1,106 @@
+"""What a run folder holds, as arrays, and the plots drawn from it."""
+
+import dataclasses
+
+import numpy as np
+
+from thyroid_keras.report.learning import learning_curves
+from thyroid_keras.report.plots import calibration, confusion, precision_recall, roc
+from thyroid_keras.report.style import save_figure
+from thyroid_keras.runs import RunError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Answers:
+    """The rows of `predictions.csv` of one split, as arrays.
+
+    Args:
+        images, groups: `(N,)` str.
+        labels, predicted: `(N,)` int64 in [0, K).
+        probabilities: `(N, K)`.
+        class_names: K strings.
+    """
+
+    images: np.ndarray
+    groups: np.ndarray
+    labels: np.ndarray
+    predicted: np.ndarray
+    probabilities: np.ndarray
+    class_names: tuple[str, ...]
+
+
+def read_answers(run, class_names, split="test"):
+    """Reads the answers to the images of a split.
+
+    Args:
+        run: `thyroid_keras.runs.Run`.
+        class_names: K strings; the columns are `p_<class name>`.
+        split: rows of another split are left out; all are taken where no row says.
+
+    Returns:
+        `Answers`, or `None` where there are none.
+
+    Raises:
+        RunError: if a column is missing or a cell is not what it should be.
+    """
+    if not run.predictions.exists():
+        return None
+    rows = [r for r in run.read_predictions() if r.get("split", "") in ("", split)]
+    if not rows:
+        return None
+    try:
+        return Answers(
+            images=np.array([r["image"] for r in rows], dtype=object),
+            groups=np.array([r["group"] for r in rows], dtype=object),
+            labels=np.array([class_index(r["label"], class_names) for r in rows]),
+            predicted=np.array([class_index(r["predicted"], class_names) for r in rows]),
+            probabilities=np.array([[float(r[f"p_{c}"]) for c in class_names] for r in rows]),
+            class_names=tuple(class_names),
+        )
+    except (LookupError, ValueError, TypeError) as error:
+        raise RunError(
+            f"{run.predictions}: does not fit the classes {tuple(class_names)} of config.json. "
+            f"Repeat the run's evaluation. Received: {error}"
+        ) from error
+
+
+def class_index(cell, class_names):
+    """The index of a class given by index or by name."""
+    index = int(cell) if str(cell).isdecimal() else list(class_names).index(cell)
+    class_names[index]  # an index out of range is an error here, not later
+    return index
+
+
+def write_plots(run):
+    """Draws all plots that need no images, from the files of a run, into `plots/`.
+
+    What the run lacks is left out. The gallery needs images: see `gallery`.
+
+    Args:
+        run: `thyroid_keras.runs.Run` with `config.json`.
+
+    Raises:
+        RunError: if a file of the run is damaged.
+    """
+    data = run.read_config()["data"]
+    class_names = data["class_names"]
+    found = run.read_metrics() if run.metrics.exists() else {}
+    answers = read_answers(run, class_names, found.get("split", "test"))
+    figures = {}
+    if answers is not None:
+        arrays = answers.labels, answers.probabilities
+        common = {"class_names": class_names}
+        marked = common | {
+            "threshold": found.get("threshold"),
+            "unit": data.get("group_unit", "group"),
+        }
+        counts = np.zeros((len(class_names), len(class_names)), dtype=int)
+        np.add.at(counts, (answers.labels, answers.predicted), 1)
+        figures["roc"] = roc(*arrays, answers.groups, **marked)
+        figures["precision_recall"] = precision_recall(*arrays, answers.groups, **marked)
+        figures["confusion"] = confusion(counts, **common)
+        figures["calibration"] = calibration(*arrays, **common)
+    if run.history.exists():
+        figures["learning_curves"] = learning_curves(run.read_history())
+    for name, figure in figures.items():
+        save_figure(figure, run.plots / f"{name}.png")

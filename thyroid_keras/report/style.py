@@ -1,0 +1,65 @@
+"""How all figures look."""
+
+import warnings
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from thyroid_keras.runs import atomic
+
+# Okabe and Ito's palette: told apart by colour-blind readers and in grey print
+BLUE, VERMILION, GREEN, ORANGE, SKY, PURPLE = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#E69F00",
+    "#56B4E9",
+    "#CC79A7",
+)
+CYCLE = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
+GREY = "#6B6B6B"
+DPI = 120
+
+
+def new_figure(width, height, rows=1, columns=1, **options):
+    """Returns a white figure, sizes in inches, and its axes as an array `(rows, columns)`."""
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
+    for ax in axes.flat:
+        ax.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def save_figure(figure, path):
+    """Writes a figure as PNG, atomically."""
+    with atomic(path) as temporary, warnings.catch_warnings():
+        # names in scripts that the font lacks are drawn as boxes
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(temporary, format="png", bbox_inches="tight", pad_inches=0.08)
+
+
+def plain(text, width=40):
+    """Returns text that matplotlib draws as it stands: no formulas, no control codes."""
+    text = "".join(c if c.isprintable() else "?" for c in str(text))
+    text = text.encode("utf-8", "replace").decode()
+    text = text if len(text) <= width else f"{text[: width - 1]}…"
+    return text.replace("$", r"\$")
+
+
+def with_interval(figure):
+    """Returns e.g. `0.91 (0.85–0.96)`, or a dash where there is no figure."""
+    if not figure or figure.get("value") is None:
+        return "–"
+    if figure.get("ci95"):
+        low, high = figure["ci95"]
+        return f"{figure['value']:.2f} ({low:.2f}–{high:.2f})"
+    return f"{figure['value']:.2f}"
+
+
+def unit_axes(ax, x, y):
+    """Makes both axes run from 0 to 1, with room for lines on the border."""
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=x, ylabel=y)
+    ax.set_xticks(np.linspace(0, 1, 6))
+    ax.set_yticks(np.linspace(0, 1, 6))
+    ax.grid(color="#E5E5E5", linewidth=0.8)
+    ax.set_axisbelow(True)

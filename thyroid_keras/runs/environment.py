@@ -1,0 +1,99 @@
+"""What a result was computed with: versions, hardware, state of the code."""
+
+import os
+import pathlib
+import platform
+import shlex
+import subprocess
+import sys
+from importlib import metadata
+
+# the first name that is installed stands for the key
+DISTRIBUTIONS = {
+    "keras": ("keras", "keras-nightly"),
+    "tensorflow": ("tensorflow", "tensorflow-cpu", "tensorflow-macos", "tf-nightly"),
+    "jax": ("jax",),
+    "numpy": ("numpy",),
+    "scikit-learn": ("scikit-learn",),
+    "opencv": ("opencv-python-headless", "opencv-python"),
+    "pillow": ("pillow",),
+}
+
+
+def environment(version=None):
+    """What it takes to explain a result later; imports nothing and never fails.
+
+    Args:
+        version: str, of this package; `None`: the installed one.
+
+    Returns:
+        Dict of `"versions"` (name -> str), `"platform"`, `"cpu"`, `"cores"` (usable by this
+        process), `"gpus"` (list of str), `"git"` (`{"commit", "dirty"}` of the current
+        directory, or `None`) and `"command"`.
+    """
+    versions = {
+        "thyroid-keras": version or _version(("thyroid-keras",)),
+        "python": platform.python_version(),
+    }
+    versions |= {name: _version(names) for name, names in DISTRIBUTIONS.items()}
+    usable = getattr(os, "sched_getaffinity", None)
+    return {
+        "versions": {name: v for name, v in versions.items() if v},
+        "platform": platform.platform(),
+        "cpu": next(_values("model name", "cpuinfo"), platform.processor() or platform.machine()),
+        "cores": len(usable(0)) if usable else os.cpu_count(),
+        "gpus": list(_values("Model", "driver/nvidia/gpus/*/information")),
+        "git": _git_state(),
+        "command": command_line(),
+    }
+
+
+def command_line():
+    """Returns the command that started this process, fit to be pasted into a shell."""
+    return shlex.join(["python", *sys.orig_argv[1:]])
+
+
+def _values(key, pattern):
+    """What follows `key:` in those of the kernel's files that exist."""
+    for path in sorted(pathlib.Path("/proc").glob(pattern)):
+        try:
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            name, _, value = line.partition(":")
+            if name.strip() == key:
+                yield value.strip()
+
+
+def _version(names):
+    for name in names:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            pass
+    return None
+
+
+def _git_state():
+    commit = _git("rev-parse", "HEAD")
+    if not commit:
+        return None
+    return {"commit": commit, "dirty": bool(_git("status", "--porcelain"))}
+
+
+def _git(*arguments):
+    try:
+        done = subprocess.run(
+            # a repository's own file-system monitor would be run as a program
+            ["git", "-c", "core.fsmonitor=false", *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()

@@ -1,0 +1,175 @@
+"""Files that are either the old version or the new one, never a part of it."""
+
+import contextlib
+import csv
+import io
+import json
+import math
+import os
+import pathlib
+import secrets
+
+import numpy as np
+
+# a spreadsheet takes a cell that begins so for a formula; ' is the mark itself
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
+
+
+class RunError(ValueError):
+    """A mistake of the user's about a run: the message names the path and the way out."""
+
+
+@contextlib.contextmanager
+def atomic(path):
+    """Lends a temporary path beside `path`, which replaces it when the block ends well.
+
+    The name keeps its suffix, which some writers demand. A block that raises leaves
+    `path` as it was.
+
+    Args:
+        path: of the file to be written; its folder is made where it is missing.
+
+    Yields:
+        `pathlib.Path` of the temporary file, which the block writes.
+
+    Raises:
+        RunError: if the disk is full, or the file cannot be written for another reason.
+    """
+    path = pathlib.Path(path)
+    temporary = path.with_name(f".{secrets.token_hex(4)}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _sync(temporary, os.O_RDWR)
+        os.replace(temporary, path)
+        _sync(path.parent, os.O_RDONLY)
+    except OSError as error:
+        raise RunError(
+            f"{path}: cannot be written, {error.strerror or error}; what was there before is "
+            "untouched. Free space or choose another folder, then go on with `--resume`. "
+            f"Received: path={str(path)!r}"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync(path, flags):
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path, content):
+    """Writes bytes, atomically."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path, text):
+    """Writes UTF-8, atomically; bytes of file names that are not UTF-8 pass unchanged."""
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))
+
+
+def write_json(path, value):
+    """Writes JSON, atomically: NaN and infinities as null, NumPy's types as Python's."""
+    write_text(path, json.dumps(_plain(value), indent=2, ensure_ascii=False) + "\n")
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, pathlib.PurePath) else value
+
+
+def read_json(path):
+    """Reads a JSON object.
+
+    Raises:
+        RunError: if the file is absent or holds anything else.
+    """
+    try:
+        value = json.loads(_read_text(path))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, RunError):
+            raise
+        raise RunError(
+            f"{path}: not JSON, {error}. Restore the file or repeat the run. "
+            f"Received: path={str(path)!r}"
+        ) from error
+    if not isinstance(value, dict):
+        raise RunError(
+            f"{path}: should hold a JSON object, as the run wrote it. "
+            f"Received: a {type(value).__name__}"
+        )
+    return value
+
+
+def _read_text(path):
+    try:
+        return pathlib.Path(path).read_bytes().decode("utf-8-sig", "surrogateescape")
+    except OSError as error:
+        raise RunError(
+            f"{path}: cannot be read, {error.strerror or error}. Is this the folder of a "
+            f"finished run? Received: path={str(path)!r}"
+        ) from error
+
+
+def write_csv(path, rows):
+    """Writes a table, atomically.
+
+    Missing values are empty cells. Text that a spreadsheet would run as a formula (file
+    names come from strangers) begins with an apostrophe, which `read_csv` takes off.
+
+    Args:
+        path: of the file.
+        rows: sequence of dicts from column name to cell; columns in order of appearance.
+    """
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if columns:
+        writer.writerow([_cell(c) for c in columns])
+    writer.writerows([_cell(row.get(c)) for c in columns] for row in rows)
+    write_text(path, text.getvalue())
+
+
+def _cell(value):
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, (int, float)):
+        return repr(value)
+    value = str(value)
+    return f"'{value}" if value.startswith(FORMULA_STARTS) else value
+
+
+def read_csv(path):
+    """Reads a table that `write_csv` wrote, as a list of dicts of str.
+
+    Raises:
+        RunError: if the file is absent or a row has another number of cells.
+    """
+    try:
+        reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)
+        header, *rows = [[cell.removeprefix("'") for cell in row] for row in reader] or [[]]
+    except csv.Error as error:
+        raise RunError(
+            f"{path}: not a table, {error}. Restore the file or repeat the run. "
+            f"Received: path={str(path)!r}"
+        ) from error
+    for number, row in enumerate(rows, 2):
+        if len(row) != len(header):
+            raise RunError(
+                f"{path}, row {number}: should have {len(header)} cells. Restore the file or "
+                f"repeat the run. Received: {len(row)} cells"
+            )
+    return [dict(zip(header, row, strict=True)) for row in rows]

@@ -1,0 +1,199 @@
+"""One folder per run."""
+
+import datetime
+import fcntl
+import os
+import pathlib
+
+from thyroid_keras.runs.files import RunError, read_csv, read_json, write_csv
+
+
+def default_folder(arch, now):
+    """Returns `runs/<arch>-YYYYMMDD-HHMMSS`, with a number where that exists.
+
+    Args:
+        arch: str, name of the architecture.
+        now: `datetime.datetime`.
+    """
+    first = pathlib.Path("runs") / f"{arch}-{now:%Y%m%d-%H%M%S}"
+    folder, number = first, 1
+    while folder.exists():
+        number += 1
+        folder = first.with_name(f"{first.name}-{number}")
+    return folder
+
+
+class Run:
+    """The folder a run leaves behind; its files are attributes.
+
+    `config` (resolved recipe, versions, seed, git state), `split`, `history`, `metrics`,
+    `predictions`, `model`, `checkpoints` and `plots` (folders, made when first written
+    to), `report` and `log_file` are `pathlib.Path`. Use `Run.create` to write and
+    `Run.open` to read.
+
+    Args:
+        folder: path of the folder.
+    """
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.config = self.folder / "config.json"
+        self.split = self.folder / "split.csv"
+        self.history = self.folder / "history.csv"
+        self.metrics = self.folder / "metrics.json"
+        self.predictions = self.folder / "predictions.csv"
+        self.model = self.folder / "model.keras"
+        self.checkpoints = self.folder / "checkpoints"
+        self.plots = self.folder / "plots"
+        self.report = self.folder / "report.html"
+        self.log_file = self.folder / "log.txt"
+        self._lock = None
+
+    @classmethod
+    def create(cls, folder, *, resume=False):
+        """Makes the folder, and keeps all others from writing in it until `close`.
+
+        The operating system drops the lock with the process, so a killed run leaves no
+        stale one.
+
+        Args:
+            folder: path; parents are made.
+            resume: whether to go on with what an earlier run left there.
+
+        Returns:
+            `Run`, also a context manager that closes itself.
+
+        Raises:
+            RunError: if the folder is a file, is not empty (without `resume`), holds
+                something other than a run, cannot be written, or is in use.
+        """
+        run = cls(folder)
+        try:
+            run._refuse_contents(resume)
+            run.folder.mkdir(parents=True, exist_ok=True)
+            run._take_lock()
+            # a second look: another run may have come and gone in between
+            run._refuse_contents(resume)
+        except OSError as error:
+            run.close()
+            raise RunError(
+                f"{run.folder}: cannot write there, {error.strerror or error}. Choose another "
+                f"folder with `--out`. Received: folder={str(run.folder)!r}"
+            ) from error
+        except RunError:
+            run.close()
+            raise
+        return run
+
+    def _refuse_contents(self, resume):
+        if not self.folder.exists():
+            return
+        found = {path.name for path in self.folder.iterdir() if not path.name.startswith(".")}
+        if found and not resume:
+            raise RunError(
+                f"{self.folder}: the folder is not empty. Choose another with `--out`, or go on "
+                f"with the run in it with `--resume`. Received: folder={str(self.folder)!r}"
+            )
+        ours = {self.config.name, self.log_file.name, self.split.name, self.checkpoints.name}
+        if found and not found & ours:
+            raise RunError(
+                f"{self.folder}: nothing there is a run's, so there is nothing to resume. Choose "
+                f"another folder with `--out`. Received: folder={str(self.folder)!r}"
+            )
+
+    def _take_lock(self):
+        self._lock = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(
+                f"{self.folder}: another run is writing there. Wait for it, or choose another "
+                f"folder with `--out`. Received: folder={str(self.folder)!r}"
+            ) from None
+
+    @classmethod
+    def open(cls, folder, *needs):
+        """Opens a run for reading.
+
+        Args:
+            folder: path.
+            *needs: names of files that must be there beside `config`, e.g. `"model"`.
+
+        Returns:
+            `Run`.
+
+        Raises:
+            RunError: naming what is missing.
+        """
+        run = cls(folder)
+        if not run.folder.is_dir():
+            raise RunError(
+                f"{run.folder}: there is no such folder. Give one that `train --out` made. "
+                f"Received: folder={str(run.folder)!r}"
+            )
+        wanted = [getattr(run, name) for name in ("config", *needs)]
+        lacking = [path.name for path in wanted if not path.exists()]
+        if lacking:
+            raise RunError(
+                f"{run.folder}: not a finished run, {' and '.join(lacking)} missing. Finish it "
+                "with `train --resume`, or give another folder. "
+                f"Received: folder={str(run.folder)!r}"
+            )
+        return run
+
+    def close(self):
+        """Lets others write in the folder."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if [path.name for path in self.folder.iterdir()] == [".lock"]:
+            # nothing came of it, and only the holder of the lock gets here
+            (self.folder / ".lock").unlink()
+            self.folder.rmdir()
+        self.close()
+
+    def read_config(self):
+        """Returns `config.json` as a dict."""
+        return read_json(self.config)
+
+    def read_metrics(self):
+        """Returns `metrics.json` as a dict."""
+        return read_json(self.metrics)
+
+    def read_predictions(self):
+        """Returns the rows of `predictions.csv`, all but names and split as numbers."""
+        return _numbers(read_csv(self.predictions), but=("image", "group", "split"))
+
+    def write_history(self, rows):
+        """Writes `history.csv`: a dict per epoch, of `phase`, `epoch` and the metrics."""
+        write_csv(self.history, rows)
+
+    def read_history(self):
+        """Returns the rows of `history.csv`, numbers as int or float, `None` for no value."""
+        return _numbers(read_csv(self.history), but=("phase",))
+
+    def log(self, line):
+        """Appends a line to `log.txt`, with the time."""
+        with open(self.log_file, "a", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S} {line}\n")
+
+
+def _numbers(rows, but):
+    return [{k: v if k in but else _number(v) for k, v in row.items()} for row in rows]
+
+
+def _number(cell):
+    """The number in a cell, `None` for none, and the text itself where it is no number."""
+    if cell == "":
+        return None
+    for kind in (int, float):
+        try:
+            return kind(cell)
+        except ValueError:
+            pass
+    return cell
