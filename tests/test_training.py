@@ -1,0 +1,308 @@
+"""Phases, checkpoints, settings: what a long training must survive."""
+
+import dataclasses
+import json
+import signal
+
+import keras
+import numpy as np
+import pytest
+from tables import blobs
+
+import thyroid_keras as tk
+from thyroid_keras.data.splits import make_splits
+from thyroid_keras.losses import FocalTversky
+from thyroid_keras.recipes import RECIPES
+from thyroid_keras.recipes.collaborative import draw_pixel_labels
+from thyroid_keras.recipes.feeding import feed, open_stores, train_batches, val_batches
+from thyroid_keras.training import (
+    Diverged,
+    Interrupted,
+    Phase,
+    SettingError,
+    Training,
+    copy_weights,
+    fit_phase,
+    override,
+)
+from thyroid_keras.training.backend import set_precision
+from thyroid_keras.training.checkpoints import CheckpointError, Checkpoints
+
+TINY = ["image_size=32", "stage_filters=2,3,4,5,6", "batch_size=8", "rotation_deg=10"]
+
+
+def tiny(*more, arch="cs_agnet"):
+    quick = ["segmentation_epochs=2", "epochs=2", "pixel_label_percent=50"]
+    return override(RECIPES[arch]["quick"], [*TINY, *quick, *more])
+
+
+@pytest.fixture(scope="module")
+def splits():
+    return make_splits(blobs(32), progress=False)
+
+
+def tiny_model(dropout=False):
+    x = inputs = keras.Input((32, 32, 1))
+    x = keras.layers.Conv2D(4, 3, strides=4, activation="relu", name="first")(x)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.Flatten()(x)
+    if dropout:
+        x = keras.layers.Dropout(0.3, name="dropout")(x)
+    return keras.Model(inputs, keras.layers.Dense(2, activation="softmax", name="label")(x))
+
+
+def data(splits):
+    recipe = tiny()
+    stores = open_stores(recipe, splits)
+
+    def pair(arrays):
+        return arrays["image"], arrays["label"]
+
+    return (
+        train_batches(recipe, stores["train"], pair, 0),
+        val_batches(recipe, stores["val"], pair),
+    )
+
+
+def phase(**changes):
+    settings = {
+        "name": "only",
+        "title": "Only",
+        "epochs": 4,
+        "optimizer": lambda steps: keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(0.01, steps)
+        ),
+        "losses": "categorical_crossentropy",
+    }
+    return Phase(**settings | changes)
+
+
+def training(folder, **changes):
+    return Training(checkpoints=folder, feed=feed, **changes)
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing in the program expects it."""
+
+
+def fit(folder, splits, kill_after=None, **changes):
+    keras.utils.set_random_seed(1)
+    model = tiny_model(dropout=True)
+
+    class Killer(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if kill_after is not None and int(self.model.optimizer.iterations) >= kill_after:
+                raise Killed
+
+    context = training(folder, watch=lambda phase, steps: [Killer()])
+    return fit_phase(model, phase(**changes), *data(splits), context), context
+
+
+@pytest.mark.parametrize("kill_after", [1, 3, 4, 8, 11])
+def test_resumed_is_uninterrupted_to_the_last_bit(tmp_path, splits, kill_after):
+    whole, story = fit(tmp_path / "whole", splits)
+    with pytest.raises(Killed):
+        fit(tmp_path / "cut", splits, kill_after=kill_after)
+    keras.utils.set_random_seed(99)  # whatever a new process starts with
+    resumed, same_story = fit(tmp_path / "cut", splits)
+    assert same_story.history == story.history
+    for one, other in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_finished_phase_is_not_repeated(tmp_path, splits):
+    first, story = fit(tmp_path, splits)
+    stamps = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("state.npz")}
+    second, same_story = fit(tmp_path, splits)
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("state.npz")} == stamps
+    assert story.history == same_story.history
+    np.testing.assert_array_equal(first.get_weights()[0], second.get_weights()[0])
+
+
+def test_the_best_epoch_is_kept_and_patience_ends_the_phase(tmp_path, splits):
+    # a huge step in epoch two spoils the network for good
+    rates = keras.optimizers.schedules.PiecewiseConstantDecay([8], [0.01, 30.0])
+    model, story = fit(
+        tmp_path, splits, epochs=10, patience=2, optimizer=lambda steps: keras.optimizers.SGD(rates)
+    )
+    losses = [row["val_loss"] for row in story.history["only"]]
+    best = int(np.argmin(losses))
+    assert len(losses) == best + 3 < 10
+    train, val = data(splits)
+    value = model.evaluate(feed(val, 0, 1)[0], verbose=0)
+    assert value == pytest.approx(losses[best], rel=1e-4)
+
+
+def test_what_is_not_finite_is_never_saved(tmp_path, splits):
+    rates = keras.optimizers.schedules.PiecewiseConstantDecay([6], [0.01, 3e38])
+    with pytest.raises(Diverged, match="not finite in epoch 3"):
+        fit(tmp_path, splits, optimizer=lambda steps: keras.optimizers.SGD(rates))
+    record, arrays = Checkpoints(tmp_path / "only").latest()
+    assert record["epoch"] == 2
+    assert all(np.isfinite(a).all() for a in arrays.values())
+
+
+def test_a_signal_ends_the_step_and_the_epoch_before_is_kept(tmp_path, splits):
+    calls = []
+
+    def stop_signal():
+        calls.append(1)
+        return signal.SIGTERM if len(calls) == 6 else None
+
+    with pytest.raises(Interrupted) as caught:
+        fit_phase(tiny_model(), phase(), *data(splits), training(tmp_path, stop_signal=stop_signal))
+    assert caught.value.signal_number == signal.SIGTERM
+    assert Checkpoints(tmp_path / "only").latest()[0]["epoch"] == 1
+
+
+def test_frozen_layers_stay_and_thaw_again(tmp_path, splits):
+    model = tiny_model()
+    first = model.get_layer("first").get_weights()
+    statistics = model.get_layer("norm").get_weights()
+    fit_phase(
+        model, phase(frozen=("first", "norm"), epochs=1), *data(splits), training(tmp_path / "a")
+    )
+    np.testing.assert_array_equal(model.get_layer("first").get_weights()[0], first[0])
+    np.testing.assert_array_equal(model.get_layer("norm").get_weights()[2], statistics[2])
+    fit_phase(model, phase(epochs=1), *data(splits), training(tmp_path / "b"))
+    assert not np.array_equal(model.get_layer("first").get_weights()[0], first[0])
+
+
+def checkpoint(folder, epochs=3):
+    kept = Checkpoints(folder)
+    for epoch in range(1, epochs + 1):
+        kept.save({"epoch": epoch, "best_epoch": 1}, {"w": np.full(50, float(epoch))})
+    return kept
+
+
+def test_checkpoints_keep_the_last_two_and_the_best(tmp_path):
+    checkpoint(tmp_path, 5)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["epoch_0001", "epoch_0004", "epoch_0005"]
+
+
+@pytest.mark.parametrize("file", ["state.npz", "state.json"])
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path, file):
+    rng = np.random.default_rng(0)
+    kept = checkpoint(tmp_path)
+    path = tmp_path / "epoch_0003" / file
+    whole = path.read_bytes()
+    for cut in (0, len(whole) // 3, len(whole) - 1):
+        path.write_bytes(whole[:cut])
+        assert kept.latest()[0]["epoch"] == 2
+    if file == "state.npz":
+        for position in rng.integers(0, len(whole), 100):
+            flipped = bytearray(whole)
+            flipped[position] ^= 1 << rng.integers(8)
+            path.write_bytes(flipped)
+            with pytest.raises(CheckpointError, match="altered"):
+                kept.load(3)
+    path.write_bytes(whole)
+    assert kept.latest()[0]["epoch"] == 3
+
+
+def test_a_kill_while_saving_loses_nothing(tmp_path, monkeypatch):
+    kept = checkpoint(tmp_path, 2)
+
+    def die(*arguments):
+        raise Killed
+
+    monkeypatch.setattr("os.rename", die)
+    with pytest.raises(Killed):
+        kept.save({"epoch": 3, "best_epoch": 1}, {"w": np.zeros(5)})
+    monkeypatch.undo()
+    assert kept.latest()[0]["epoch"] == 2
+    kept.save({"epoch": 3, "best_epoch": 1}, {"w": np.zeros(5)})
+    assert kept.latest()[0]["epoch"] == 3
+
+
+@pytest.mark.parametrize("arch", sorted(RECIPES))
+def test_every_recipe_trains_saves_and_loads(arch, tmp_path, splits):
+    recipe = tiny("segmentation_epochs=1", "epochs=1", arch=arch)
+    model = recipe.procedure(recipe, splits, training(tmp_path))
+    model.save(tmp_path / "model.keras")
+    image = splits.test.samples[0].image[None, ..., None] / np.float32(255)
+    one, other = (m.predict_on_batch(image) for m in (model, tk.load(tmp_path / "model.keras")))
+    for name in one:
+        np.testing.assert_allclose(one[name], other[name], atol=1e-6)
+
+
+OPTIONS = [
+    ["vote_loss_weight=0.3"],
+    ["pseudo_masks=soft", "keep_real_masks=true"],
+    ["zero_negative_masks=true", "start_from_segmentation=false"],
+    ["schedule=inverse_time", "tversky_per=batch"],
+    ["pixel_label_percent=100", "cache=disk"],
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=" ".join)
+def test_every_option_trains(options, tmp_path, splits):
+    recipe = tiny("segmentation_epochs=1", "epochs=1", *options)
+    context = training(tmp_path)
+    model = recipe.procedure(recipe, splits, context)
+    assert sorted(model.output_names) == ["label", "mask", "mask_2", "mask_4", "mask_8"]
+    rows = context.history["collaborative"]
+    assert all(np.isfinite(list(row.values())).all() for row in rows)
+    assert ("vote1_loss" in rows[0]) == ("vote_loss_weight=0.3" in options)
+
+
+def test_mixed_precision_trains_with_float32_weights(tmp_path, splits):
+    set_precision("mixed_bfloat16")
+    recipe = tiny("segmentation_epochs=1", "epochs=1")
+    model = recipe.procedure(recipe, splits, training(tmp_path))
+    assert model.get_layer("stage1_conv1").compute_dtype == "bfloat16"
+    assert {w.dtype for w in model.get_weights()} == {np.dtype("float32")}
+
+
+def test_pixel_labels_are_a_share_of_all_training_images(splits):
+    for percent, expected in ((20, 0.2), (30, 0.3), (100, 1.0)):
+        recipe = override(RECIPES["cs_agnet"]["paper"], [f"pixel_label_percent={percent}"])
+        drawn = draw_pixel_labels(splits, recipe, 0)["train"]
+        assert len(drawn) == int(expected * len(splits.train))
+        labels = splits.train.labels[drawn]
+        assert abs(labels.mean() - splits.train.labels.mean()) <= 1 / len(labels)
+
+
+def test_copy_weights_copies_by_name_and_shape():
+    small = {"image_shape": (32, 32, 1), "stage_filters": (2, 3, 4, 5, 6)}
+    source, target = tk.build("ds_agnet", **small), tk.build("cs_agnet", **small)
+    fresh = target.get_layer("vote1").get_weights()[0]
+    copy_weights(source, target)
+    for name in ("stage1_conv1", "mask_gate3", "mask"):
+        pairs = zip(source.get_layer(name).weights, target.get_layer(name).weights, strict=True)
+        assert all(np.array_equal(a.numpy(), b.numpy()) for a, b in pairs)
+    np.testing.assert_array_equal(target.get_layer("vote1").get_weights()[0], fresh)
+
+
+def test_the_losses_are_the_papers():
+    paper = RECIPES["cs_agnet"]["paper"]
+    from thyroid_keras.recipes.collaborative import _phase
+
+    losses = _phase(paper, "collaborative", "").losses
+    focal = {name: loss.gamma for name, loss in losses.items() if isinstance(loss, FocalTversky)}
+    coarse = dict.fromkeys(("mask_2", "mask_4", "mask_8"), pytest.approx(4 / 3))
+    assert focal == coarse | {"mask": 1}
+    assert isinstance(losses["label"], keras.losses.CategoricalCrossentropy)
+
+
+def test_settings_are_checked_all_at_once():
+    with pytest.raises(SettingError) as caught:
+        override(
+            RECIPES["cs_agnet"]["quick"],
+            ["learning_rte=1", "epochs=many", "schedule=linear", "zoom=1", "arch=fan", "epochs"],
+        )
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 6
+    assert all("Received" in line or "no such field" in line for line in lines)
+
+
+def test_settings_take_the_type_of_their_field():
+    recipe = override(
+        RECIPES["cs_agnet"]["quick"],
+        ["epochs=3", "patience=none", "stage_filters=1,2,3,4,5", "zoom=0.9,1.1",
+         "zero_negative_masks=true", "learning_rate=1e-3"],
+    )  # fmt: skip
+    assert (recipe.epochs, recipe.patience, recipe.zoom) == (3, None, (0.9, 1.1))
+    assert recipe.stage_filters == (1, 2, 3, 4, 5) and recipe.zero_negative_masks is True
+    assert json.loads(json.dumps(recipe.settings()))["learning_rate"] == 1e-3
+    assert dataclasses.replace(recipe, epochs=8).epochs == 8

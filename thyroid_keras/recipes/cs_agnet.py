@@ -1,0 +1,106 @@
+"""CS-AGnet's two-stage collaborative training (Wang et al.), and its one-stage parts.
+
+    python -m thyroid_keras.train --arch cs_agnet --recipe paper --data DATA
+    python -m thyroid_keras.train --arch cs_agnet                  # phantom, quick
+
+The paper: 1,207 nodule crops of 192x192, five folds, one GTX 1070, hours unstated;
+accuracy .921 with 30 % of the pixel labels, .929 with all, .858 with 10 %. Its figures
+beside ours: README, "Results".
+"""
+
+import dataclasses
+from typing import Literal
+
+from thyroid_keras.recipes.collaborative import segmentation_only, two_stages
+from thyroid_keras.training import Recipe
+
+PAPER = (
+    "Wang et al., Automatic calcification recognition in thyroid ultrasound by a "
+    "collaborative supervision network based on attention gating (CS-AGnet)"
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CSAGNetRecipe(Recipe):
+    """Settings of CS-AGnet; the defaults are the paper's, or said to be decided here.
+
+    Args:
+        stage_filters: filters of the four blocks and of the bridge.
+        mask_bias: initial bias of the mask heads (decided: with 0 the loss per image
+            collapses to empty masks).
+        pixel_label_percent: share of the training images whose masks are used, %.
+        segmentation_epochs: epochs of stage one, at the most (decided).
+        epochs: epochs of stage two, at the most (decided).
+        patience: epochs without a lower validation loss before a stage ends (decided).
+        segmentation_learning_rate: of Adam in stage one.
+        learning_rate: of Adam in stage two.
+        schedule: `inverse_time` (the paper's, lr / (1 + decay * step)) or `cosine`.
+        learning_rate_decay: of `inverse_time`, per step.
+        tversky_alpha: price of a missed pixel.
+        tversky_beta: price of a false pixel.
+        focal_gamma: of the focal Tversky loss of the coarse masks, in [1, 3].
+        tversky_per: `image`, or `batch` as in the public relative of the network.
+        label_loss_weight: weight of the cross-entropy of the joint class prediction.
+        vote_loss_weight: weight of the cross-entropy of each scale's own vote; the
+            paper trains the joint prediction only.
+        pseudo_masks: `hard` (0 or 1) or `soft` (probabilities).
+        pseudo_mask_threshold: above which a pixel of a hard pseudo mask is set.
+        keep_real_masks: whether images of stage one keep their real masks in stage
+            two; `auto`: only where all images have one (100 %), as in the paper.
+        zero_negative_masks: whether pseudo masks of images without calcification are
+            emptied, which their label allows.
+        start_from_segmentation: whether stage two starts from the weights of stage one
+            (decided: the paper's half learning rate and "gradually tune" suggest it).
+    """
+
+    paper: str = PAPER
+    image_size: int = 192
+    batch_size: int = 8
+    flip_vertical: float = 0.5
+    stage_filters: tuple[int, ...] = (32, 64, 128, 256, 512)
+    mask_bias: float = -3.0
+    pixel_label_percent: float = 30.0
+    segmentation_epochs: int = 100
+    epochs: int = 100
+    patience: int | None = 20
+    segmentation_learning_rate: float = 1e-4
+    learning_rate: float = 5e-5
+    schedule: Literal["inverse_time", "cosine"] = "inverse_time"
+    learning_rate_decay: float = 1e-6
+    tversky_alpha: float = 0.7
+    tversky_beta: float = 0.3
+    focal_gamma: float = 4 / 3
+    tversky_per: Literal["image", "batch"] = "image"
+    label_loss_weight: float = 1.0
+    vote_loss_weight: float = 0.0
+    pseudo_masks: Literal["hard", "soft"] = "hard"
+    pseudo_mask_threshold: float = 0.5
+    keep_real_masks: Literal["auto", "true", "false"] = "auto"
+    zero_negative_masks: bool = False
+    start_from_segmentation: bool = True
+
+
+def _recipes(arch, procedure):
+    paper = CSAGNetRecipe(arch=arch, procedure=procedure)
+    quick = dataclasses.replace(
+        paper,
+        scale="quick",
+        image_size=96,
+        batch_size=16,
+        stage_filters=(8, 16, 32, 64, 128),
+        segmentation_epochs=20,
+        epochs=8,
+        patience=None,
+        segmentation_learning_rate=2e-3,
+        learning_rate=1e-3,
+        schedule="cosine",
+    )
+    return {"paper": paper, "quick": quick}
+
+
+RECIPES = {
+    "cs_agnet": _recipes("cs_agnet", two_stages),
+    "vgg_unet": _recipes("vgg_unet", two_stages),
+    "ds_agnet": _recipes("ds_agnet", segmentation_only),
+    "vgg_unet_seg": _recipes("vgg_unet_seg", segmentation_only),
+}

@@ -1,0 +1,28 @@
+"""Phase, Recipe and the engine that fits them."""
+
+from thyroid_keras.training.backend import make_deterministic, set_precision
+from thyroid_keras.training.engine import Diverged, Interrupted, Training, copy_weights, fit_phase
+from thyroid_keras.training.progress import PhaseProgress
+from thyroid_keras.training.recipe import (
+    Phase,
+    Recipe,
+    SettingError,
+    differences,
+    override,
+)
+
+__all__ = [
+    "Diverged",
+    "Interrupted",
+    "Phase",
+    "PhaseProgress",
+    "Recipe",
+    "SettingError",
+    "Training",
+    "copy_weights",
+    "differences",
+    "fit_phase",
+    "make_deterministic",
+    "override",
+    "set_precision",
+]

@@ -1,0 +1,176 @@
+"""What a recipe is: everything that it takes to reproduce one row of one paper's table."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable
+
+import keras
+
+
+class SettingError(ValueError):
+    """A recipe was asked for a field it lacks, or given a value of the wrong kind."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Phase:
+    """Epochs during which nothing about the training changes.
+
+    Args:
+        name: of the folder of its checkpoints; unique within a run.
+        title: what the progress bar shows.
+        epochs: int >= 1, at the most.
+        optimizer: function from the number of training steps to a fresh optimizer.
+        losses: as for `keras.Model.compile`, by output name.
+        loss_weights: by output name; 1 where not named.
+        frozen: prefixes of the names of layers that stay as they are.
+        patience: epochs without a better `monitor` after which to stop; `None`: never.
+        monitor: what the best epoch has the least of, e.g. `"val_loss"`.
+    """
+
+    name: str
+    title: str
+    epochs: int
+    optimizer: Callable[[int], keras.Optimizer]
+    losses: dict
+    loss_weights: dict | None = None
+    frozen: tuple[str, ...] = ()
+    patience: int | None = None
+    monitor: str = "val_loss"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Settings and procedure of one training; a paper's recipe adds fields of its own.
+
+    Args:
+        arch: name of the architecture, as in `list_archs()`.
+        procedure: function `(recipe, splits, training) -> keras.Model`.
+        scale: `"paper"` for the paper's settings, `"quick"` for minutes on two cores.
+        paper: the publication.
+        image_size: side of the square input, px.
+        channels: 1 (grey) or 3.
+        batch_size: images per step.
+        flip_horizontal: probability of mirroring left and right while training.
+        flip_vertical: probability of mirroring top and bottom while training.
+        rotation_deg: rotation while training, uniform in +- this, degrees.
+        shift: translation while training, uniform in +- this share of the side.
+        zoom: least and most magnification while training.
+        gain: brightness factor while training, uniform in 1 +- this.
+        jit_compile: whether XLA compiles the training step.
+        cache: where decoded pixels are kept: auto, memory, disk or none.
+        phantom_patients: patients of the phantom, used where no data is given.
+        phantom_views: images of each of them.
+        target: which labels, where the data has several and none is asked for.
+        reported: function `(recipe) -> dict` of the figures that the paper reports for
+            these settings.
+    """
+
+    arch: str
+    procedure: Callable
+    scale: str = "paper"
+    paper: str = ""
+    image_size: int
+    channels: int = 1
+    batch_size: int
+    flip_horizontal: float = 0.5
+    flip_vertical: float = 0.0
+    rotation_deg: float = 0.0
+    shift: float = 0.0
+    zoom: tuple[float, float] = (1.0, 1.0)
+    gain: float = 0.0
+    jit_compile: bool = False
+    cache: str = "auto"
+    phantom_patients: int = 300
+    phantom_views: int = 4
+    target: str = "calcification"
+    reported: Callable | None = None
+
+    def settings(self):
+        """Returns the fields that say how, as JSON can hold them."""
+        return {
+            f.name: getattr(self, f.name)
+            for f in dataclasses.fields(self)
+            if f.name not in ("procedure", "reported")
+        }
+
+
+# which recipe it is, not how it goes
+FIXED = ("arch", "procedure", "scale", "paper", "target", "reported")
+
+
+def differences(recipe, other):
+    """Returns what differs in the settings, as sentences for a reader.
+
+    Args:
+        recipe: `Recipe`.
+        other: the `Recipe` it is held against.
+    """
+    theirs = other.settings()
+    return [
+        f"{name} {_plain(value)} instead of {_plain(theirs[name])}"
+        for name, value in recipe.settings().items()
+        if name in theirs and value != theirs[name] and name not in FIXED
+    ]
+
+
+def _plain(value):
+    return " ".join(map(str, value)) if isinstance(value, tuple) else value
+
+
+def override(recipe, assignments):
+    """Returns the recipe with fields replaced, as `--set FIELD=VALUE` asks.
+
+    Args:
+        recipe: `Recipe`.
+        assignments: sequence of str, `"field=value"`; lists are written with commas.
+
+    Raises:
+        SettingError: names every unknown field and every value of the wrong type.
+    """
+    hints = typing.get_type_hints(type(recipe))
+    fields = [f.name for f in dataclasses.fields(recipe) if f.name not in FIXED]
+    values, problems = {}, []
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        name = name.strip()
+        if not equals:
+            problems.append(f"--set takes FIELD=VALUE. Received: {assignment!r}")
+        elif name not in fields:
+            problems.append(
+                f"--set {name}: no such field of {recipe.arch}. Fields: {', '.join(fields)}"
+            )
+        else:
+            try:
+                values[name] = _parse(text.strip(), hints[name])
+            except ValueError as error:
+                problems.append(f"--set {name}: {error}. Received: {text.strip()!r}")
+    if problems:
+        raise SettingError("\n".join(problems))
+    return dataclasses.replace(recipe, **values)
+
+
+def _parse(text, kind):
+    """Reads `text` as a value of the annotated type."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        if text.lower() == "none" and type(None) in arguments:
+            return None
+        return _parse(text, next(a for a in arguments if a is not type(None)))
+    if origin is typing.Literal:
+        if text not in arguments:
+            raise ValueError(f"must be one of {', '.join(arguments)}")
+        return text
+    if origin is tuple:
+        parts = [part.strip() for part in text.strip("()[]").split(",") if part.strip()]
+        if arguments[-1] is not Ellipsis and len(parts) != len(arguments):
+            raise ValueError(f"takes {len(arguments)} values, separated by commas")
+        return tuple(_parse(part, arguments[0]) for part in parts)
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise ValueError("must be true or false")
+        return text.lower() == "true"
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(f"must be of type {kind.__name__}") from None
