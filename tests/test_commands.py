@@ -1,0 +1,282 @@
+"""The commands as a user meets them: from a bare folder to a report, and every wrong turn."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+from tables import blobs, write_folder
+
+import thyroid_keras as tk
+from thyroid_keras import cli, evaluate, explain, predict, train
+from thyroid_keras.data.pack import write_pack
+from thyroid_keras.explain import __main__ as explain_command
+from thyroid_keras.runs import read_csv
+
+SMALL = [
+    "--set", "image_size=32", "stage_filters=2,3,4,5,6", "batch_size=8",
+    "segmentation_epochs=2", "epochs=2", "pixel_label_percent=50",
+]  # fmt: skip
+FILES = [
+    "checkpoints", "config.json", "history.csv", "log.txt", "metrics.json", "model.keras",
+    "plots", "predictions.csv", "report.html", "split.csv",
+]  # fmt: skip
+PLOTS = ["calibration", "confusion", "gallery", "learning_curves", "precision_recall", "roc"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A class-per-folder data set with masks."""
+    return write_folder(blobs(32), tmp_path_factory.mktemp("data") / "blobs")
+
+
+@pytest.fixture(scope="module")
+def run_folder(data, tmp_path_factory):
+    """A finished run on that data."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    train.main(["--arch", "cs_agnet", "--data", str(data), "--out", str(folder), *SMALL])
+    return folder
+
+
+def fails(main, arguments, capsys, status=2):
+    """Runs a command that must fail; returns what it says on stderr."""
+    with pytest.raises(SystemExit) as caught:
+        main([str(a) for a in arguments])
+    said = capsys.readouterr().err
+    assert caught.value.code == status, said
+    assert "Traceback" not in said
+    return said
+
+
+def test_a_run_leaves_its_folder(run_folder):
+    found = sorted(p.name for p in run_folder.iterdir() if not p.name.startswith("."))
+    assert found == FILES
+    assert sorted(p.stem for p in (run_folder / "plots").iterdir()) == PLOTS
+    metrics = json.loads((run_folder / "metrics.json").read_text())
+    for name in ("accuracy", "sensitivity", "specificity", "precision", "f1", "roc_auc", "dice"):
+        assert set(metrics[name]) >= {"value"}
+    assert metrics["split"] == "test" and 0 < metrics["threshold"] < 1
+    rows = read_csv(run_folder / "predictions.csv")
+    assert len(rows) == metrics["n"]
+    assert {"image", "group", "label", "p_calcification", "fold"} <= set(rows[0])
+    config = json.loads((run_folder / "config.json").read_text())
+    assert config["seed"] == 0 and config["recipe"]["image_size"] == 32
+    phases = [row["phase"] for row in read_csv(run_folder / "history.csv")]
+    assert phases == ["segmentation"] * 2 + ["collaborative"] * 2
+
+
+def test_the_report_is_one_page_that_names_no_folder(run_folder, data):
+    page = (run_folder / "report.html").read_text()
+    assert "not a medical device" in page and "cs_agnet" in page
+    assert str(data.parent) not in page and str(run_folder.parent) not in page
+    assert 'src="http' not in page and "<script" not in page
+
+
+def test_evaluate_says_the_same_again(run_folder, capsys):
+    before = json.loads((run_folder / "metrics.json").read_text())
+    evaluate.main([str(run_folder)])
+    assert json.loads((run_folder / "metrics.json").read_text()) == before
+    assert "report.html" in capsys.readouterr().out
+
+
+def test_evaluate_takes_other_data(run_folder, tmp_path):
+    other = write_folder(blobs(8, seed=5), tmp_path / "other")
+    evaluate.main([str(run_folder), "--data", str(other)])
+    metrics = json.loads((run_folder / "evaluation-other" / "metrics.json").read_text())
+    assert metrics["n"] == 8
+    assert json.loads((run_folder / "metrics.json").read_text())["n"] != 8
+
+
+def test_evaluate_notices_changed_data(data, tmp_path, capsys):
+    copy = write_folder(blobs(32), tmp_path / "copy")
+    folder = tmp_path / "run"
+    train.main(["--arch", "ds_agnet", "--data", str(copy), "--out", str(folder), *SMALL])
+    victim = next(copy.rglob("blob000.png"))
+    Image.fromarray(np.zeros((32, 32), np.uint8)).save(victim)
+    assert "blob000" in fails(evaluate.main, [folder], capsys)
+
+
+def test_predict_agrees_with_the_run_and_reads_odd_pictures(run_folder, data, tmp_path):
+    rows = read_csv(run_folder / "predictions.csv")
+    images = [str(data / row["image"]) for row in rows[:3]]
+    pixels = np.arange(40 * 24, dtype=np.uint16).reshape(40, 24) * 60
+    Image.fromarray(pixels).save(tmp_path / "deep.png")
+    Image.new("CMYK", (30, 50), (10, 200, 30, 0)).save(tmp_path / "print.jpg")
+    Image.new("RGBA", (1, 1), (255, 0, 0, 90)).save(tmp_path / "dot.png")
+    out = tmp_path / "new" / "predictions.csv"
+    predict.main([str(run_folder), *images, str(tmp_path), "--out", str(out)])
+    found = read_csv(out)
+    assert len(found) == 6
+    for row, known in zip(found, rows[:3], strict=False):
+        assert float(row["p_calcification"]) == pytest.approx(
+            float(known["p_calcification"]), abs=1e-5
+        )
+        assert row["predicted"] == known["predicted"]
+    masks = sorted((tmp_path / "new" / "predictions_masks").iterdir())
+    assert len(masks) == 6
+    assert set(np.unique(np.asarray(Image.open(masks[0])))) <= {0, 255}
+
+
+def test_explain_draws_every_gate(run_folder, data, tmp_path):
+    image = next(data.rglob("blob002.png"))
+    explain_command.main([str(run_folder), str(image), "--out", str(tmp_path / "maps")])
+    boxes = json.loads((tmp_path / "maps" / "boxes.json").read_text())
+    gates = [f"{branch}_gate{i}" for branch in ("mask", "label") for i in (1, 2, 3)]
+    assert sorted(boxes[str(image)]) == sorted(gates)
+    drawing = np.asarray(Image.open(next((tmp_path / "maps").glob("*.png"))))
+    assert drawing.shape[1] > 4 * 300 and drawing.std() > 10
+
+
+def test_attention_maps_from_python(run_folder):
+    model = tk.load(run_folder)
+    maps = explain.attention_maps(model, np.random.default_rng(0).random((3, 32, 32, 1)))
+    assert maps["mask_gate3"].shape == (3, 16, 16)
+    np.testing.assert_allclose(maps["label_gate1"].sum((1, 2)), 1, rtol=1e-4)
+
+
+def test_a_packed_file_trains_too(tmp_path):
+    write_pack(tmp_path / "blobs.npz", blobs(32), (32, 32))
+    folder = tmp_path / "run"
+    train.main(["--arch", "vgg_unet", "--data", str(tmp_path / "blobs.npz"), "--out", str(folder),
+                *SMALL])  # fmt: skip
+    assert (folder / "report.html").exists()
+
+
+WRONG = {
+    "no such data": (["--data", "nowhere"], "nowhere"),
+    "unknown setting": (["--set", "epoch=3"], "no such field"),
+    "value of the wrong type": (["--set", "epochs=3.5"], "epochs"),
+    "seed out of range": (["--seed", "-1"], "seed"),
+    "resume without a folder": (["--resume"], "--out"),
+    "unknown labels": (["--target", "banana"], "banana"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_arguments_end_with_status_2(case, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments, said = WRONG[case]
+    assert said in fails(train.main, ["--arch", "cs_agnet", *arguments], capsys)
+    left = [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert not left, "nothing was done, so nothing is left"
+
+
+def test_holiday_pictures_are_refused_with_what_is_accepted(tmp_path, capsys):
+    for i in range(3):
+        Image.new("RGB", (40, 30), (i, 200, 90)).save(tmp_path / f"IMG_{i}.jpg")
+    said = fails(train.main, ["--arch", "cs_agnet", "--data", tmp_path], capsys)
+    assert "manifest.csv" in said and "<class>" in said
+
+
+def test_pictures_without_masks_are_refused_with_the_reason(tmp_path, capsys):
+    folder = write_folder(blobs(32, masks=False), tmp_path / "plain")
+    out = tmp_path / "run"
+    said = fails(train.main, ["--arch", "cs_agnet", "--data", folder, "--out", out, *SMALL], capsys)
+    assert "no training image has a mask" in said.lower() or "no train image has a mask" in said
+
+
+def test_a_used_folder_is_refused(run_folder, capsys):
+    said = fails(train.main, ["--arch", "cs_agnet", "--out", run_folder], capsys)
+    assert "--resume" in said
+
+
+def test_resume_refuses_other_settings(run_folder, data, capsys):
+    command = ["--arch", "cs_agnet", "--data", data, "--out", run_folder, "--resume", "--seed", "1"]
+    said = fails(train.main, [*command, *SMALL, "epochs=3"], capsys)
+    assert "seed" in said and "epochs" in said
+
+
+@pytest.mark.parametrize("main", [predict.main, explain_command.main])
+def test_every_bad_picture_is_named_at_once(main, run_folder, tmp_path, capsys):
+    (tmp_path / "page.png").write_text("<html>not here</html>")
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    out = tmp_path / "out"
+    said = fails(main, [run_folder, tmp_path, "--out", out], capsys)
+    assert "page.png" in said and "empty.jpg" in said
+    assert not out.exists()
+
+
+def test_predict_needs_a_finished_run(tmp_path, capsys):
+    assert "no such folder" in fails(predict.main, [tmp_path / "none", "x.png"], capsys)
+    (tmp_path / "half").mkdir()
+    assert "missing" in fails(predict.main, [tmp_path / "half", "x.png"], capsys)
+
+
+def start(arguments):
+    command = [sys.executable, "-m", "thyroid_keras.train", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_terminated_training_goes_on_where_it_was(data, run_folder, tmp_path):
+    folder = tmp_path / "cut"
+    command = ["--arch", "cs_agnet", "--data", data, "--out", folder, *SMALL]
+    process = start(command)
+    deadline = time.monotonic() + 120
+    while not (folder / "checkpoints/segmentation/epoch_0001").exists():
+        assert time.monotonic() < deadline and process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 128 + signal.SIGTERM, said
+    assert "--resume" in said and "Traceback" not in said
+    resumed = start([*command, "--resume"])
+    output, said = resumed.communicate(timeout=300)
+    assert resumed.returncode == 0, said
+    assert "Report: " in output
+    assert (folder / "history.csv").read_text() == (run_folder / "history.csv").read_text()
+    for one, other in zip(
+        tk.load(folder).get_weights(), tk.load(run_folder).get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_start_is_quiet_and_the_commands_are_listed():
+    done = subprocess.run(
+        [sys.executable, "-m", "thyroid_keras"], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    for command in ("train", "evaluate", "predict", "explain"):
+        assert command in done.stdout
+
+
+def test_help_answers_and_settings_are_listed(capsys):
+    for main in (train.main, evaluate.main, predict.main, explain_command.main):
+        with pytest.raises(SystemExit) as caught:
+            main(["--help"])
+        assert caught.value.code == 0
+    assert "Research use only" in capsys.readouterr().out
+    train.main(["--arch", "cs_agnet", "--set", "help"])
+    assert "pixel_label_percent=30.0" in capsys.readouterr().out
+
+
+def test_diverged_trainings_end_with_status_3(data, tmp_path, capsys):
+    out = tmp_path / "run"
+    command = ["--arch", "ds_agnet", "--data", data, "--out", out, *SMALL]
+    said = fails(train.main, [*command, "segmentation_learning_rate=1e38"], capsys, status=3)
+    assert "not finite" in said
+
+
+def test_errors_of_ours_are_not_disguised():
+    def broken():
+        raise ValueError("a bug")
+
+    with pytest.raises(ValueError, match="a bug"):
+        cli.run(broken)
+
+
+def test_chatter_goes_and_errors_stay(monkeypatch):
+    from thyroid_keras import _quiet
+
+    monkeypatch.setattr(_quiet.glob, "glob", lambda pattern: [])
+    assert _quiet.is_chatter(b"I0000 00:00:1.2 77 port.cc:153] oneDNN custom operations are on.\n")
+    assert _quiet.is_chatter(b"E0000 00:00:1.2 7 cuda_platform.cc:52] failed call to cuInit: x\n")
+    assert not _quiet.is_chatter(b"E0000 00:00:1.2 7 cuda_dnn.cc:52] cuDNN is missing\n")
+    assert not _quiet.is_chatter(b"Segmentation fault\n")
+    monkeypatch.setattr(_quiet.glob, "glob", lambda pattern: ["/dev/nvidia0"])
+    assert not _quiet.is_chatter(b"E0000 00:00:1.2 7 cuda_platform.cc:52] failed call to cuInit\n")
+    assert os.environ["TF_CPP_MIN_LOG_LEVEL"]

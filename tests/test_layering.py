@@ -1,0 +1,62 @@
+"""Who may import whom; the drawing of the house is in the README."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "thyroid_keras"
+LOW = {"layers", "losses", "metrics", "runs", "_quiet", "_version"}
+LEARNING = {"archs", "data", "explain", "loading", "recipes", "training"}
+MAY_IMPORT = {
+    **{part: set() for part in LOW},
+    "archs": {"layers"},
+    "data": set(),
+    "loading": set(),
+    "training": {"losses", "metrics", "runs"},
+    "explain": {"layers", "archs"},
+    "recipes": {"archs", "data", "losses", "training"},
+    "prediction": {"data"},
+    "report": {"metrics", "runs"},
+    "narration": {"recipes", "training"},
+    "evaluation": LOW | LEARNING | {"prediction", "report"},
+    "inspection": LOW | LEARNING | {"prediction"},
+    "signals": {"training"},
+    "preparation": LOW | LEARNING,
+    "experiment": LOW | LEARNING | {"evaluation", "narration", "preparation", "signals"},
+    "cli": LOW | LEARNING,
+}
+COMMANDS = {"train", "evaluate", "predict", "explain/__main__", "__main__", "__init__"}
+ONLY_IN = {
+    "tensorflow": {"_quiet", "layers/batch_norm", "data/pipeline", "training/backend"},
+    "jax": {"training/backend"},
+    "sklearn": {"metrics/classification", "data/dealing"},
+    "matplotlib": {"explain/overlay", "report/gallery", "report/learning", "report/plots",
+                   "report/style"},
+}  # fmt: skip
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: absolute imports only"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports(path):
+    module = str(path.relative_to(ROOT).with_suffix(""))
+    part = module.split("/")[0]
+    for name in imports(path):
+        top, *rest = name.split(".")
+        assert module in ONLY_IN.get(top, {module}), f"{module} imports {name}"
+        if top == "thyroid_keras" and module not in COMMANDS:
+            assert rest[0] in MAY_IMPORT[part] | {part}, f"{module} imports {name}"
+
+
+def test_no_file_outgrows_one_sitting():
+    long = [p.name for p in FILES if len(p.read_text(encoding="utf-8").splitlines()) > 250]
+    assert not long

@@ -1,0 +1,50 @@
+"""What all commands share: how they ask, complain and end."""
+
+import argparse
+import sys
+
+from thyroid_keras.data.pictures import ImageError
+from thyroid_keras.data.samples import DataError
+from thyroid_keras.runs import RunError
+from thyroid_keras.training import Diverged, Interrupted, SettingError
+
+USER_ERRORS = (DataError, ImageError, RunError, SettingError)
+DISCLAIMER = "Research use only; not a medical device."
+
+
+def parser(command, description, epilog=None):
+    """Returns an `argparse` parser for `python -m thyroid_keras.<command>`."""
+    return argparse.ArgumentParser(
+        prog=f"python -m thyroid_keras.{command}",
+        description=f"{description} {DISCLAIMER}",
+        epilog=epilog,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+
+
+def run(function, **arguments):
+    """Calls a command's function and ends the process with its exit status.
+
+    0 done; 2 the user's input is wrong, every problem on stderr; 3 the training
+    diverged; 128 + signal number if interrupted. No traceback for any of these.
+    """
+    try:
+        function(**arguments)
+    except USER_ERRORS as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except Diverged as error:
+        print(f"diverged: {error}", file=sys.stderr)
+        sys.exit(3)
+    except Interrupted as error:
+        print(
+            "interrupted: the last whole epoch is kept; go on with --resume --out and the "
+            "folder of the run",
+            file=sys.stderr,
+        )
+        sys.exit(128 + error.signal_number)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)

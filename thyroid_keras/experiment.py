@@ -1,0 +1,195 @@
+"""One training from the choice of data to the report; what `train` and `evaluate` do."""
+
+import dataclasses
+import datetime
+import os
+import time
+
+import keras
+
+from thyroid_keras.data.readers import read
+from thyroid_keras.data.samples import DataError
+from thyroid_keras.data.split_file import read_split
+from thyroid_keras.evaluation import evaluate as evaluate_model
+from thyroid_keras.loading import float32_twin, load
+from thyroid_keras.narration import conclusion, introduction
+from thyroid_keras.preparation import check_same, choose_recipe, read_table, split_data
+from thyroid_keras.recipes import RECIPES
+from thyroid_keras.recipes.feeding import feed
+from thyroid_keras.runs import Run, RunError, atomic, default_folder, environment, write_json
+from thyroid_keras.signals import SignalGuard
+from thyroid_keras.training import (
+    PhaseProgress,
+    SettingError,
+    Training,
+    differences,
+    make_deterministic,
+    set_precision,
+)
+
+
+def train(
+    arch,
+    *,
+    data=None,
+    target=None,
+    format=None,
+    recipe=None,
+    out=None,
+    settings=(),
+    seed=0,
+    precision="auto",
+    resume=False,
+    say=print,
+):
+    """Trains an architecture, judges it on the test split, and leaves a run folder.
+
+    Args:
+        arch: name, one of `RECIPES`.
+        data: path of a data set; `None`: the phantom.
+        target: which labels, where the data has several; `None`: the recipe's choice.
+        format: of the data; `None`: recognised by its layout.
+        recipe: `"quick"` or `"paper"`; `None`: quick without a GPU.
+        out: run folder; `None`: a new one below `runs/`.
+        settings: sequence of `"field=value"`, fields of the recipe.
+        seed: int >= 0, of splits, weights and batches.
+        precision: see `training.set_precision`.
+        resume: whether to go on with the run in `out`.
+        say: function of one line of text, told what a person wants to know.
+
+    Returns:
+        `(run, metrics)`: the `Run` and what is in its `metrics.json`.
+
+    Raises:
+        SettingError, DataError, RunError: if the user's input is wrong.
+        Diverged, Interrupted: if the training did not reach its end.
+    """
+    recipe = choose_recipe(arch, recipe, settings)
+    if not 0 <= seed < 2**32:
+        raise SettingError(f"--seed must be from 0 to {2**32 - 1}. Received: seed={seed}")
+    if resume and out is None:
+        raise RunError("--resume needs the folder of the run, --out DIR. Received: out=None")
+    folder = out or default_folder(arch, datetime.datetime.now())
+    with SignalGuard() as guard, Run.create(folder, resume=resume) as run:
+        source = {"path": data, "format": format, "target": target, "seed": seed}
+        if resume and run.config.exists():
+            check_same(run.read_config(), recipe, source, seed)
+        splits = split_data(run, source, recipe, seed)
+        make_deterministic(seed)
+        precision = set_precision(precision)
+        config = _config(run, recipe, splits, source, seed, precision)
+        write_json(run.config, config)
+        for line in introduction(recipe, splits, precision, run):
+            say(line)
+            run.log(line)
+        start = time.monotonic()
+        guard.deferred = True
+        model = recipe.procedure(recipe, splits, _training(run, recipe, seed, guard))
+        guard.deferred = False
+        model = float32_twin(model)
+        with atomic(run.model) as temporary:
+            model.save(temporary)
+        config["parameters"] = model.count_params()
+        config["seconds"] = round(time.monotonic() - start, 1)
+        write_json(run.config, config)
+        found = evaluate_model(run, model, splits, seed=seed)
+        for line in conclusion(found, run):
+            say(line)
+            run.log(line)
+        return run, found
+
+
+def evaluate(folder, *, data=None, say=print):
+    """Judges the model of a run once more, on its own test split or on other data.
+
+    Args:
+        folder: of the run.
+        data: path of another data set, all of which is the test set; the thresholds are
+            still chosen on the run's own validation split. `None`: the run's own.
+        say: as in `train`.
+
+    Returns:
+        `(run, metrics)`.
+
+    Raises:
+        RunError, DataError: if the run or the data is not what it should be.
+    """
+    run = Run.open(folder, "model", "split")
+    config = run.read_config()
+    source = config["data"]["source"]
+    recipe = choose_recipe(config["arch"], config["scale"], ())
+    simulated = {name: config["recipe"][name] for name in ("phantom_patients", "phantom_views")}
+    recipe = dataclasses.replace(recipe, **simulated)
+    splits = read_split(run.split, read_table(source, recipe))
+    if data is not None:
+        run, splits = _other_data(run, config, splits, data)
+    set_precision("float32")
+    found = evaluate_model(run, load(folder), splits, seed=config["seed"])
+    for line in conclusion(found, run):
+        say(line)
+    return run, found
+
+
+def _training(run, recipe, seed, guard):
+    def report(history):
+        run.write_history(
+            [{"phase": phase} | row for phase, rows in history.items() for row in rows]
+        )
+
+    return Training(
+        checkpoints=run.checkpoints,
+        feed=feed,
+        seed=seed,
+        jit_compile=recipe.jit_compile,
+        report=report,
+        watch=lambda phase, steps: [PhaseProgress(phase, steps, run.log)],
+        stop_signal=guard.received,
+    )
+
+
+def _config(run, recipe, splits, source, seed, precision):
+    table = splits.train
+    settings = recipe.settings()
+    reported = recipe.reported(recipe) if recipe.reported else {}
+    changes = differences(recipe, RECIPES[recipe.arch]["paper"])
+    return {
+        "arch": recipe.arch,
+        "scale": recipe.scale,
+        "data": {
+            "name": table.name,
+            "target": table.target,
+            "class_names": table.class_names,
+            "group_unit": table.group_unit,
+            "mask_source": table.mask_source,
+            "notes": table.notes,
+            "source": source,
+        },
+        "recipe": settings,
+        "seed": seed,
+        "precision": precision,
+        "image_shape": [recipe.image_size, recipe.image_size, recipe.channels],
+        "command": environment()["command"],
+        "environment": environment() | {"backend": keras.backend.backend()},
+        "paper_results": {
+            "source": recipe.paper,
+            "figures": reported,
+            "differences": ["other images", *changes],
+        },
+    }
+
+
+def _other_data(run, config, splits, data):
+    """A run folder within the run, for a test set that the run has not seen."""
+    table = read(data, target=None)
+    if table.class_names != splits.val.class_names:
+        raise DataError(
+            [
+                f"{data}: classes {table.class_names} instead of {splits.val.class_names} "
+                "that the model knows; name or choose the classes alike"
+            ]
+        )
+    folder = run.folder / f"evaluation-{os.path.basename(os.path.abspath(data))}"
+    other = Run.create(folder)
+    write_json(other.config, config | {"data": config["data"] | {"name": table.name}})
+    other_splits = dataclasses.replace(splits, test=table)
+    return other, other_splits

@@ -1,0 +1,57 @@
+"""Attention maps: what the gates of a trained network let through."""
+
+import cv2
+import keras
+import numpy as np
+
+from thyroid_keras.layers import GridAttention
+
+
+def gates(model):
+    """Returns the names of a model's attention gates, in order."""
+    return [layer.name for layer in model.layers if isinstance(layer, GridAttention)]
+
+
+def attention_maps(model, images, *, batch_size=16):
+    """Computes the map of every attention gate.
+
+    Args:
+        model: `keras.Model` with `GridAttention` layers.
+        images: `(B, H, W, C)`, as the model takes them.
+        batch_size: int, images at a time.
+
+    Returns:
+        dict from the name of the gate's layer to its map, float32 `(B, h, w)`; empty
+        where the model has no gate.
+    """
+    maps = {name: model.get_layer(name).output[..., 0] for name in gates(model)}
+    if not maps:
+        return {}
+    network = keras.Model(model.input, maps)
+    steps = range(0, len(images), batch_size)
+    parts = [network(images[start : start + batch_size], training=False) for start in steps]
+    return {
+        name: np.concatenate([keras.ops.convert_to_numpy(part[name]) for part in parts])
+        for name in maps
+    }
+
+
+def attention_box(attention, size, *, share=0.5):
+    """Returns the box of what is at least `share` of the highest value of a map.
+
+    Args:
+        attention: float `(h, w)`.
+        size: `(H, W)` of the image, in whose pixels the box is.
+        share: in (0, 1].
+
+    Returns:
+        `[left, top, width, height]`, ints; `None` where the map is the same everywhere.
+    """
+    low, span = float(attention.min()), float(np.ptp(attention))
+    if not span > 0:
+        return None
+    height, width = size
+    scaled = cv2.resize(((attention - low) / span).astype(np.float32), (width, height))
+    rows, columns = np.nonzero(scaled >= share * scaled.max())
+    left, top = int(columns.min()), int(rows.min())
+    return [left, top, int(columns.max()) - left + 1, int(rows.max()) - top + 1]

@@ -1,0 +1,66 @@
+"""A map drawn over its image."""
+
+import cv2
+import numpy as np
+
+BLEND = 0.65  # of the colours where the map is highest
+
+
+def overlay(image, attention, *, colormap="inferno"):
+    """Colours the places where a map is high and leaves the others as they are.
+
+    Args:
+        image: uint8 `(H, W)` or `(H, W, 3)`.
+        attention: float `(h, w)`, any scale; resized bilinearly to H, W.
+        colormap: name of a matplotlib colour map.
+
+    Returns:
+        uint8 `(H, W, 3)`; the grey image where the map is the same everywhere.
+    """
+    height, width = image.shape[:2]
+    base = np.repeat(image[..., None], 3, axis=-1) if image.ndim == 2 else image
+    lowest, span = float(np.min(attention)), float(np.ptp(attention))
+    if not span > 0:
+        return base.astype(np.uint8)
+    share = cv2.resize(
+        ((attention - lowest) / span).astype(np.float32),
+        (width, height),
+        interpolation=cv2.INTER_LINEAR,
+    )
+    import matplotlib  # here, since it takes a while and few commands draw
+
+    colours = matplotlib.colormaps[colormap](share)[..., :3] * 255
+    weight = BLEND * share[..., None]
+    return np.rint(base * (1 - weight) + colours * weight).astype(np.uint8)
+
+
+def compare_maps(image, maps, *, columns=4, panel_px=320):
+    """Draws an image and beside it one overlay per map, each under its name.
+
+    Args:
+        image: uint8 `(H, W)` or `(H, W, 3)`.
+        maps: dict from name to float `(h, w)`.
+        columns: panels per row.
+        panel_px: the longer side of a panel.
+
+    Returns:
+        uint8 `(H', W', 3)`.
+    """
+    scale = panel_px / max(image.shape[:2])
+    size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
+    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    panels = [_captioned(overlay(image, np.zeros((1, 1))), "image")]
+    panels += [_captioned(overlay(image, values), name) for name, values in maps.items()]
+    blank = np.full_like(panels[0], 255)
+    panels += [blank] * (-len(panels) % columns)
+    rows = [np.hstack(panels[i : i + columns]) for i in range(0, len(panels), columns)]
+    return np.vstack(rows)
+
+
+def _captioned(panel, caption, *, gap_px=4, caption_px=22):
+    height, width = panel.shape[:2]
+    sheet = np.full((height + caption_px + gap_px, width + gap_px, 3), 255, np.uint8)
+    sheet[caption_px : caption_px + height, :width] = panel
+    place = {"org": (2, caption_px - 7), "fontFace": cv2.FONT_HERSHEY_SIMPLEX, "fontScale": 0.5}
+    cv2.putText(sheet, caption, color=(0, 0, 0), thickness=1, lineType=cv2.LINE_AA, **place)
+    return sheet

@@ -1,0 +1,113 @@
+"""Which recipe, which data, which split: settled before anything is trained."""
+
+from thyroid_keras.archs import list_archs
+from thyroid_keras.data.phantom import CLASS_NAMES as PHANTOM_TARGETS
+from thyroid_keras.data.phantom import phantom
+from thyroid_keras.data.readers import FORMATS, read
+from thyroid_keras.data.samples import DataError
+from thyroid_keras.data.split_file import read_split, write_split
+from thyroid_keras.data.splits import make_splits
+from thyroid_keras.recipes import RECIPES
+from thyroid_keras.runs import RunError
+from thyroid_keras.training import SettingError, override
+from thyroid_keras.training.backend import gpu_capability
+
+SCALES = ("quick", "paper")
+
+
+def choose_recipe(arch, scale, settings):
+    """Returns the recipe of an architecture with settings replaced.
+
+    Raises:
+        SettingError: if the architecture, the scale or a setting is unknown.
+    """
+    if arch not in RECIPES:
+        known = ", ".join(sorted(RECIPES))
+        also = "" if arch not in list_archs() else " (it can be built, but has no recipe yet)"
+        raise SettingError(f"--arch must be one of {known}{also}. Received: arch={arch!r}")
+    if scale is None:
+        scale = "paper" if gpu_capability() else "quick"
+    if scale not in SCALES:
+        raise SettingError(f"--recipe must be one of {SCALES}. Received: recipe={scale!r}")
+    return override(RECIPES[arch][scale], settings)
+
+
+def read_table(source, recipe):
+    """Reads the data set of a run, or simulates it.
+
+    Args:
+        source: dict of `path` (`None`: the phantom), `format`, `target`, `seed`.
+        recipe: `Recipe`.
+
+    Returns:
+        `SampleTable`.
+
+    Raises:
+        DataError: with everything that is wrong with it.
+    """
+    path, format, target = source["path"], source["format"], source["target"]
+    if path is None:
+        target = target or recipe.target
+        if target not in PHANTOM_TARGETS:
+            raise DataError(
+                [
+                    f"phantom: has no such labels; choose among {', '.join(PHANTOM_TARGETS)}. "
+                    f"Received: target={target!r}"
+                ]
+            )
+        return phantom(
+            recipe.phantom_patients,
+            views=recipe.phantom_views,
+            target=target,
+            seed=source["seed"],
+        )
+    name = format or next((n for n, f in FORMATS.items() if f.recognises(path)), None)
+    if name is not None and FORMATS[name].targets:
+        target = target or recipe.target
+    return read(path, format=format, target=target)
+
+
+def split_data(run, source, recipe, seed):
+    """Splits the data of a run, or reads and verifies the split it was begun with.
+
+    Returns:
+        `data.splits.Splits`.
+
+    Raises:
+        DataError: with everything that is wrong with the data or its split.
+    """
+    table = read_table(source, recipe)
+    if run.split.exists():
+        return read_split(run.split, table)
+    splits = make_splits(table, seed=seed)
+    write_split(run.split, splits)
+    return splits
+
+
+def check_same(config, recipe, source, seed):
+    """Refuses to resume a run with other settings than it was begun with.
+
+    Args:
+        config: `config.json` of the run.
+        recipe, source, seed: of the command now given.
+
+    Raises:
+        RunError: naming everything that differs.
+    """
+    now = {"recipe": recipe.settings(), "data": source, "seed": seed, "arch": recipe.arch}
+    then = {
+        "recipe": config.get("recipe", {}),
+        "data": config.get("data", {}).get("source"),
+        "seed": config.get("seed"),
+        "arch": config.get("arch"),
+    }
+    for key, value in now["recipe"].items():
+        now["recipe"][key] = list(value) if isinstance(value, tuple) else value
+    changed = [key for key in ("arch", "seed", "data") if now[key] != then[key]]
+    changed += [f"--set {k}" for k, v in now["recipe"].items() if then["recipe"].get(k) != v]
+    if changed:
+        raise RunError(
+            "--resume goes on with a run as it was begun, but these differ: "
+            f"{', '.join(changed)}. Repeat the first command with --resume added, or choose "
+            "another --out."
+        )
