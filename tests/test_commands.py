@@ -86,10 +86,17 @@ def test_evaluate_says_the_same_again(run_folder, capsys):
 
 def test_evaluate_takes_other_data(run_folder, tmp_path):
     other = write_folder(blobs(8, seed=5), tmp_path / "other")
-    evaluate.main([str(run_folder), "--data", str(other)])
+    for _ in range(2):
+        evaluate.main([str(run_folder), "--data", str(other)])
     metrics = json.loads((run_folder / "evaluation-other" / "metrics.json").read_text())
     assert metrics["n"] == 8
     assert json.loads((run_folder / "metrics.json").read_text())["n"] != 8
+
+
+def test_evaluate_refuses_what_the_model_learned_from(run_folder, data, capsys):
+    said = fails(evaluate.main, [run_folder, "--data", data], capsys)
+    assert "learned from" in said
+    assert not (run_folder / f"evaluation-{data.name}").exists()
 
 
 def test_evaluate_notices_changed_data(data, tmp_path, capsys):

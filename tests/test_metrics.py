@@ -295,3 +295,10 @@ def test_segmentation_without_any_true_mask_says_so():
         metrics.dice_scores(empty.astype(float), empty)
     with pytest.raises(ValueError, match="one shape"):
         metrics.dice_scores(empty, empty[:1])
+
+
+def test_the_interval_to_quote_is_the_wider_one():
+    figure = {"value": 0.5, "ci95": [0.4, 0.6], "ci95_groups": [0.3, 0.55]}
+    assert metrics.widest_interval(figure) == [0.3, 0.55]
+    assert metrics.widest_interval(figure | {"ci95_groups": None}) == [0.4, 0.6]
+    assert metrics.widest_interval({"value": None, "reason": "none"}) is None

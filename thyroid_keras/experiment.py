@@ -7,7 +7,7 @@ import time
 
 import keras
 
-from thyroid_keras.data.readers import read
+from thyroid_keras.data.leaks import hash_images
 from thyroid_keras.data.samples import DataError
 from thyroid_keras.data.split_file import read_split
 from thyroid_keras.evaluation import evaluate as evaluate_model
@@ -122,7 +122,7 @@ def evaluate(folder, *, data=None, say=print):
     recipe = dataclasses.replace(recipe, **simulated)
     splits = read_split(run.split, read_table(source, recipe))
     if data is not None:
-        run, splits = _other_data(run, config, splits, data)
+        run, splits = _other_data(run, config, splits, recipe, data)
     set_precision("float32")
     found = evaluate_model(run, load(folder), splits, seed=config["seed"])
     for line in conclusion(found, run):
@@ -149,9 +149,8 @@ def _training(run, recipe, seed, guard):
 
 def _config(run, recipe, splits, source, seed, precision):
     table = splits.train
-    settings = recipe.settings()
-    reported = recipe.reported(recipe) if recipe.reported else {}
     changes = differences(recipe, RECIPES[recipe.arch]["paper"])
+    machine = environment()
     return {
         "arch": recipe.arch,
         "scale": recipe.scale,
@@ -164,32 +163,42 @@ def _config(run, recipe, splits, source, seed, precision):
             "notes": table.notes,
             "source": source,
         },
-        "recipe": settings,
+        "recipe": recipe.settings(),
         "seed": seed,
         "precision": precision,
         "image_shape": [recipe.image_size, recipe.image_size, recipe.channels],
-        "command": environment()["command"],
-        "environment": environment() | {"backend": keras.backend.backend()},
+        "command": machine["command"],
+        "environment": machine | {"backend": keras.backend.backend()},
         "paper_results": {
             "source": recipe.paper,
-            "figures": reported,
+            "figures": recipe.reported(recipe) if recipe.reported else {},
             "differences": ["other images", *changes],
         },
     }
 
 
-def _other_data(run, config, splits, data):
-    """A run folder within the run, for a test set that the run has not seen."""
-    table = read(data, target=None)
+def _other_data(run, config, splits, recipe, data):
+    """A run folder within the run, and splits whose test part is the other data set."""
+    source = config["data"]["source"]
+    table = read_table(source | {"path": data, "format": None}, recipe)
+    problems = []
     if table.class_names != splits.val.class_names:
-        raise DataError(
-            [
-                f"{data}: classes {table.class_names} instead of {splits.val.class_names} "
-                "that the model knows; name or choose the classes alike"
-            ]
+        problems.append(
+            f"{data}: classes {table.class_names} instead of {splits.val.class_names} that the "
+            "model knows; name the classes alike"
         )
+    hashes = hash_images(table, True)
+    seen = {splits.hashes[s.name]: s.name for t in (splits.train, splits.val) for s in t.samples}
+    problems += [
+        f"{data}: {name} is the picture that the model learned from as {seen[value]}; leave it out"
+        for name, value in hashes.items()
+        if value in seen
+    ]
+    if problems:
+        raise DataError(problems)
     folder = run.folder / f"evaluation-{os.path.basename(os.path.abspath(data))}"
-    other = Run.create(folder)
-    write_json(other.config, config | {"data": config["data"] | {"name": table.name}})
-    other_splits = dataclasses.replace(splits, test=table)
-    return other, other_splits
+    other = Run.create(folder, resume=folder.exists())
+    described = {"name": table.name, "mask_source": table.mask_source, "notes": table.notes}
+    described |= {"group_unit": table.group_unit}
+    write_json(other.config, config | {"data": config["data"] | described})
+    return other, dataclasses.replace(splits, test=table)

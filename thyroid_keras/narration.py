@@ -1,5 +1,6 @@
 """What the commands tell a person, in a few lines."""
 
+from thyroid_keras.metrics import widest_interval
 from thyroid_keras.recipes import RECIPES
 from thyroid_keras.training import differences
 
@@ -37,5 +38,5 @@ def conclusion(found, run):
 def _figure(figure):
     if figure["value"] is None:
         return f"none ({figure['reason']})"
-    low, high = figure.get("ci95_groups") or figure.get("ci95") or (None, None)
-    return f"{figure['value']:.3f}" + (f" ({low:.3f} to {high:.3f})" if low is not None else "")
+    interval = widest_interval(figure)
+    return f"{figure['value']:.3f}" + (" ({:.3f} to {:.3f})".format(*interval) if interval else "")

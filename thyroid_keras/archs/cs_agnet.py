@@ -9,7 +9,7 @@ the gated classifier. `ds_agnet` is A + B, `cs_agnet` A + B + C; `vgg_unet_seg` 
 import keras
 from keras import layers
 
-from thyroid_keras.archs.blocks import conv_bn_relu, conv_stack
+from thyroid_keras.archs.blocks import MOMENTUM, conv_bn_relu, conv_stack
 from thyroid_keras.layers.attention_pool import AttentionPool
 from thyroid_keras.layers.batch_norm import BatchNorm
 from thyroid_keras.layers.grid_attention import GridAttention
@@ -44,7 +44,8 @@ def cs_agnet(
 
     Reference: Wang et al., CS-AGnet, Fig. 1 and Sec. 2.1 to 2.3.
     Deviation: the paper is silent on several points. Decided here: batch normalisation
-        after every convolution, as in the public relative (focal-tversky-unet); gates
+        after every convolution, as in the public relative (focal-tversky-unet), with a
+        momentum of 0.9; gates
         of module B are gated by the next coarser decoder level, sigmoid, with a 1x1
         output transform; gates of module C by the bridge, with the scores shifted to a
         minimum of 0 and divided by their sum; `mask_bias` of -3, since with 0 the
@@ -152,7 +153,7 @@ def _gated_skip(skip, coarser, filters, *, name):
     alpha = GridAttention(max(1, filters // 2), "sigmoid", gate_bias=True, name=name)(skip, signal)
     skip = layers.Multiply(name=f"{name}_weigh")([skip, alpha])
     skip = layers.Conv2D(filters, 1, kernel_initializer="he_normal", name=f"{name}_out")(skip)
-    return BatchNorm(name=f"{name}_out_bn")(skip)
+    return BatchNorm(momentum=MOMENTUM, name=f"{name}_out_bn")(skip)
 
 
 def _classifier(taps, bridge, num_classes, *, gated):

@@ -29,7 +29,7 @@ def attention_maps(model, images, *, batch_size=16):
         return {}
     network = keras.Model(model.input, maps)
     steps = range(0, len(images), batch_size)
-    parts = [network(images[start : start + batch_size], training=False) for start in steps]
+    parts = [network.predict_on_batch(images[start : start + batch_size]) for start in steps]
     return {
         name: np.concatenate([keras.ops.convert_to_numpy(part[name]) for part in parts])
         for name in maps

@@ -10,7 +10,13 @@ from thyroid_keras.metrics.curves import (
     roc_auc,
     roc_points,
 )
-from thyroid_keras.metrics.intervals import bootstrap, group_weights, missing, proportion
+from thyroid_keras.metrics.intervals import (
+    bootstrap,
+    group_weights,
+    missing,
+    proportion,
+    widest_interval,
+)
 from thyroid_keras.metrics.segmentation import dice_scores, segmentation_metrics
 
 __all__ = [
@@ -32,4 +38,5 @@ __all__ = [
     "roc_auc",
     "roc_points",
     "segmentation_metrics",
+    "widest_interval",
 ]

@@ -47,6 +47,22 @@ def proportion(successes, trials, reason="there is no image to count"):
     }
 
 
+def widest_interval(figure):
+    """The interval to quote in a sentence: by image or by group, whichever is wider.
+
+    By image it is too narrow where a group's images resemble each other, by group where
+    the groups are few or all answers right.
+
+    Args:
+        figure: dict, see the head of this file.
+
+    Returns:
+        `[low, high]`, or `None` where the figure has no interval.
+    """
+    found = [figure[k] for k in ("ci95", "ci95_groups") if figure.get(k)]
+    return max(found, key=lambda interval: interval[1] - interval[0], default=None)
+
+
 def group_weights(groups, draws, seed):
     """Resamples whole groups with replacement.
 

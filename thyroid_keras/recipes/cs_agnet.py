@@ -80,8 +80,24 @@ class CSAGNetRecipe(Recipe):
     start_from_segmentation: bool = True
 
 
+# by the share of pixel labels; what the tables held beyond the prose is lost
+REPORTED = {
+    10: {"accuracy": 0.858, "roc_auc": 0.919},
+    20: {"accuracy": 0.876},
+    30: {"accuracy": 0.921},
+    50: {"accuracy": 0.927},
+    60: {"roc_auc": 0.972},
+    100: {"accuracy": 0.929},
+}
+
+
+def reported(recipe):
+    """Returns what the paper's prose says of CS-AGnet with so many pixel labels."""
+    return REPORTED.get(recipe.pixel_label_percent, {}) if recipe.arch == "cs_agnet" else {}
+
+
 def _recipes(arch, procedure):
-    paper = CSAGNetRecipe(arch=arch, procedure=procedure)
+    paper = CSAGNetRecipe(arch=arch, procedure=procedure, reported=reported)
     quick = dataclasses.replace(
         paper,
         scale="quick",

@@ -2,6 +2,7 @@
 
 import math
 
+from thyroid_keras.metrics import widest_interval
 from thyroid_keras.report.page import (
     Markup,
     interval_bar,
@@ -72,6 +73,7 @@ def summary(config, metrics, rows):
                 ("roc_auc", "ROC AUC"),
                 ("sensitivity", "sensitivity"),
                 ("specificity", "specificity"),
+                ("dice", "mean Dice of images with a mask"),
             )
             if (metrics.get(key) or {}).get("value") is not None
         ]
@@ -101,7 +103,7 @@ def tiles(metrics):
         figure = metrics.get(key) or {}
         if key in ("roc_auc", "accuracy", "sensitivity", "specificity", "dice"):
             if figure.get("value") is not None:
-                interval = interval_text(figure)
+                interval = interval_text({"ci95": widest_interval(figure)})
                 boxes.append(
                     f'<div class="tile">{text(name)}<b>{figure["value"]:.2f}</b>'
                     f'<span class="soft">95 % CI {text(interval)}</span></div>'

@@ -6,6 +6,8 @@ import pathlib
 import re
 import shlex
 
+from thyroid_keras.metrics import widest_interval
+
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2733; --soft: #5b6673; --paper: #fff;
   --card: #f4f6f8; --line: #d5dbe1; --accent: #0072b2; --warn: #fff3e0; --edge: #d55e00; }
@@ -198,7 +200,7 @@ def interval_bar(figure, mark=None):
     value = figure.get("value")
     if value is None or not 0 <= value <= 1:
         return Markup("")
-    low, high = figure.get("ci95") or (value, value)
+    low, high = widest_interval(figure) or (value, value)
     tick = "" if mark is None else f'<path d="M{5 + 150 * mark:.1f} 2v14" stroke="var(--edge)"/>'
     return Markup(
         '<svg width="160" height="18" viewBox="0 0 160 18" aria-hidden="true">'

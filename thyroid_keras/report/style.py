@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 from matplotlib.figure import Figure
 
+from thyroid_keras.metrics import widest_interval
 from thyroid_keras.runs import atomic
 
 # Okabe and Ito's palette: told apart by colour-blind readers and in grey print
@@ -50,8 +51,8 @@ def with_interval(figure):
     """Returns e.g. `0.91 (0.85–0.96)`, or a dash where there is no figure."""
     if not figure or figure.get("value") is None:
         return "–"
-    if figure.get("ci95"):
-        low, high = figure["ci95"]
+    if interval := widest_interval(figure):
+        low, high = interval
         return f"{figure['value']:.2f} ({low:.2f}–{high:.2f})"
     return f"{figure['value']:.2f}"
 

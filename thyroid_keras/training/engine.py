@@ -78,6 +78,8 @@ def fit_phase(model, phase: Phase, train, val, training: Training):
     for layer in model.layers:
         layer.trainable = not (phase.frozen and layer.name.startswith(phase.frozen))
     optimizer = phase.optimizer(phase.epochs * len(train))
+    # here and not in the first step, which TensorFlow would then have to trace twice
+    optimizer.build(model.trainable_variables)
     model.compile(optimizer, phase.losses, phase.loss_weights, jit_compile=training.jit_compile)
     keeper = _Keeper(phase, Checkpoints(Path(training.checkpoints) / phase.name), training)
     first_epoch = keeper.restore(model)
@@ -119,7 +121,6 @@ class _Keeper(keras.callbacks.Callback):
             return 0
         self.record, arrays = found
         self.training.history[self.phase.name] = self.record["history"]
-        model.optimizer.build(model.trainable_variables)
         _assign(model.variables, arrays, "model")
         _assign(model.optimizer.variables, arrays, "optimizer")
         return self.record["epoch"]

@@ -46,7 +46,7 @@ class Foci:
 def paint_calcification(scene, place, foci, rng):
     """Paints the foci that this plane meets: at least one, most of them."""
     kind = place.nodule.descriptors["calcification"]
-    amplitude = rng.uniform(9, 14) if kind == "micro" else rng.uniform(10, 15)
+    amplitude = rng.uniform(11, 16) if kind == "micro" else rng.uniform(12, 17)
     paint_rim(scene, place, foci.arcs, amplitude)
     spots = _in_tissue(foci.spots, place.nodule.cysts)
     met = rng.random(len(spots)) < 0.85
@@ -81,11 +81,11 @@ def paint_rim(scene, place, arcs, amplitude):
 def paint_confounders(scene, place, rng, share):
     """Paints bright things that are no calcium, `share` of the full number of them."""
     reach = place.nodule.half_axes
-    for u, v in _in_disc(rng, int(rng.binomial(4, 0.5 * share)), 0.85):
+    for u, v in _in_disc(rng, int(rng.binomial(4, 0.4 * share)), 0.85):
         paint_comet_tail(scene, *place.point(u, v), rng)
-    for u, v in _in_disc(rng, int(rng.binomial(3, 0.5 * share)), 0.75):
+    for u, v in _in_disc(rng, int(rng.binomial(3, 0.4 * share)), 0.75):
         paint_septum(scene, *place.point(u, v), reach, rng)
-    for u, v in _in_disc(rng, int(rng.binomial(2, 0.5 * share)), 0.75):
+    for u, v in _in_disc(rng, int(rng.binomial(2, 0.4 * share)), 0.75):
         paint_fibrosis(scene, *place.point(u, v), rng.uniform(0.12, 0.3) * reach, rng)
 
 
@@ -97,7 +97,7 @@ def paint_comet_tail(scene, x, z, rng):
     taper = bell(dx * (1 + 0.5 * deep / length) / width)
     bands = 0.6 + 0.4 * np.cos(2 * np.pi * deep / rng.uniform(0.45, 0.7))
     tail = np.where(dz < 0, bell(dz / 0.18), bands * np.exp(-deep / length))
-    amplitude = rng.uniform(8, 13)
+    amplitude = rng.uniform(6, 11)
     scene.specular[box] = np.maximum(scene.specular[box], amplitude * taper * tail)
 
 
@@ -114,7 +114,7 @@ def paint_septum(scene, x, z, reach, rng):
     fading = 255 * (1 - along**2) ** 0.5
     for start, stop, brightness in zip(at[:-1], at[1:], fading[1:], strict=True):
         cv2.line(line, start, stop, brightness, thickness, cv2.LINE_AA, 4)
-    amplitude = rng.uniform(6, 13) * np.cos(tilt)
+    amplitude = rng.uniform(5, 10) * np.cos(tilt)
     np.maximum(scene.specular, line * np.float32(amplitude / 255), out=scene.specular)
 
 
@@ -123,7 +123,7 @@ def paint_fibrosis(scene, x, z, size, rng):
     width, height = size * rng.uniform(0.8, 1.6), size * rng.uniform(0.6, 1.0)
     box, dx, dz = scene.patch(x, z, 2 * width, 2 * height)
     patch = np.exp(-((dx / width) ** 2 + (dz / height) ** 2))
-    scene.echo_db[box] += rng.uniform(9, 15) * patch
+    scene.echo_db[box] += rng.uniform(8, 13) * patch
 
 
 def _in_tissue(spots, cysts):
