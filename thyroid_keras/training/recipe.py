@@ -81,8 +81,8 @@ class Recipe:
     gain: float = 0.0
     jit_compile: bool = False
     cache: str = "auto"
-    phantom_patients: int = 300
-    phantom_views: int = 4
+    phantom_patients: int = 600
+    phantom_views: int = 2
     target: str = "calcification"
     reported: Callable | None = None
 
