@@ -4,6 +4,7 @@ import thyroid_keras  # noqa: F401  isort: skip  first: it starts the backend qu
 
 import keras
 import pytest
+from tensorflow.python.framework import config as tensorflow_config
 
 
 @pytest.fixture(autouse=True)
@@ -11,3 +12,5 @@ def fresh_keras():
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
+    # `train` switches it on for its process, where Keras then refuses XLA
+    tensorflow_config.disable_op_determinism()

@@ -35,8 +35,9 @@ def test_contract(name, tmp_path):
     check_arch(lambda: tk.build(name, **SMALL), tmp_path)
 
 
-@pytest.mark.parametrize("name", ARCHS)
-@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize(
+    ("name", "jit"), [*((name, True) for name in ARCHS), ("cs_agnet", False), ("vgg_unet", False)]
+)
 def test_one_step_moves_every_weight(name, jit):
     model = tk.build(name, **SMALL)
     x = ramp(4, *model.input_shape[1:])
@@ -50,10 +51,9 @@ def test_one_step_moves_every_weight(name, jit):
     losses = [model.train_on_batch(x, truth, return_dict=True)["loss"] for _ in range(2)]
     assert np.isfinite(losses).all()
     for variable, old in zip(model.weights, before, strict=True):
-        # min-shift over sum cancels the score's bias, whose gradient is exactly zero
-        if not ("label_gate" in variable.path and "conv2d" in variable.path):
-            moved = not np.array_equal(variable.numpy(), old)
-            assert moved or "bias" in variable.path, variable.path
+        # a bias before a normalisation cancels, that of the gates' scores included
+        if variable.name != "bias" or variable.path.split("/")[0] in (*truth, "vote1", "up4"):
+            assert not np.array_equal(variable.numpy(), old), variable.path
 
 
 def settled(shape):
@@ -110,7 +110,7 @@ def test_jax_gives_the_same():
 import sys; sys.path.insert(0, "tests")
 import json, keras
 from test_archs import golden
-values = {name: golden(name) for name in ("cs_agnet", "vgg_unet")}
+values = {name: golden(name) for name in ("cs_agnet",)}
 print(keras.backend.backend(), json.dumps(values))
 """
     backend, values = run_python(code, KERAS_BACKEND="jax").split(" ", 1)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,14 +14,13 @@ from PIL import Image
 from tables import blobs, write_folder
 
 import thyroid_keras as tk
-from thyroid_keras import cli, evaluate, explain, predict, train
-from thyroid_keras.data.pack import write_pack
+from thyroid_keras import cli, evaluate, experiment, explain, predict, train
 from thyroid_keras.explain import __main__ as explain_command
 from thyroid_keras.runs import read_csv
 
 SMALL = [
     "--set", "image_size=32", "stage_filters=2,3,4,5,6", "batch_size=8",
-    "segmentation_epochs=2", "epochs=2", "pixel_label_percent=50",
+    "segmentation_epochs=4", "epochs=2", "pixel_label_percent=50",
 ]  # fmt: skip
 FILES = [
     "checkpoints", "config.json", "history.csv", "log.txt", "metrics.json", "model.keras",
@@ -41,6 +41,15 @@ def run_folder(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
     train.main(["--arch", "cs_agnet", "--data", str(data), "--out", str(folder), *SMALL])
     return folder
+
+
+@pytest.fixture(scope="module")
+def segmentation_run(tmp_path_factory):
+    """A finished run of one stage, on a copy of the data that a test may spoil."""
+    root = tmp_path_factory.mktemp("segmentation")
+    copy = write_folder(blobs(32), root / "copy")
+    train.main(["--arch", "ds_agnet", "--data", str(copy), "--out", str(root / "run"), *SMALL])
+    return root / "run"
 
 
 def fails(main, arguments, capsys, status=2):
@@ -67,7 +76,7 @@ def test_a_run_leaves_its_folder(run_folder):
     config = json.loads((run_folder / "config.json").read_text())
     assert config["seed"] == 0 and config["recipe"]["image_size"] == 32
     phases = [row["phase"] for row in read_csv(run_folder / "history.csv")]
-    assert phases == ["segmentation"] * 2 + ["collaborative"] * 2
+    assert phases == ["segmentation"] * 4 + ["collaborative"] * 2
 
 
 def test_the_report_is_one_page_that_names_no_folder(run_folder, data):
@@ -97,15 +106,6 @@ def test_evaluate_refuses_what_the_model_learned_from(run_folder, data, capsys):
     said = fails(evaluate.main, [run_folder, "--data", data], capsys)
     assert "learned from" in said
     assert not (run_folder / f"evaluation-{data.name}").exists()
-
-
-def test_evaluate_notices_changed_data(data, tmp_path, capsys):
-    copy = write_folder(blobs(32), tmp_path / "copy")
-    folder = tmp_path / "run"
-    train.main(["--arch", "ds_agnet", "--data", str(copy), "--out", str(folder), *SMALL])
-    victim = next(copy.rglob("blob000.png"))
-    Image.fromarray(np.zeros((32, 32), np.uint8)).save(victim)
-    assert "blob000" in fails(evaluate.main, [folder], capsys)
 
 
 def test_predict_agrees_with_the_run_and_reads_odd_pictures(run_folder, data, tmp_path):
@@ -146,18 +146,12 @@ def test_attention_maps_from_python(run_folder):
     np.testing.assert_allclose(maps["label_gate1"].sum((1, 2)), 1, rtol=1e-4)
 
 
-def test_a_packed_file_trains_too(tmp_path):
-    write_pack(tmp_path / "blobs.npz", blobs(32), (32, 32))
-    folder = tmp_path / "run"
-    train.main(["--arch", "vgg_unet", "--data", str(tmp_path / "blobs.npz"), "--out", str(folder),
-                *SMALL])  # fmt: skip
-    assert (folder / "report.html").exists()
-
-
 WRONG = {
     "no such data": (["--data", "nowhere"], "nowhere"),
     "unknown setting": (["--set", "epoch=3"], "no such field"),
     "value of the wrong type": (["--set", "epochs=3.5"], "epochs"),
+    "values out of range": (["--set", "batch_size=0", "zoom=1.2,1.0", "epochs=0"], "zoom: out"),
+    "unknown cache": (["--set", "cache=foo"], "must be one of"),
     "seed out of range": (["--seed", "-1"], "seed"),
     "resume without a folder": (["--resume"], "--out"),
     "unknown labels": (["--target", "banana"], "banana"),
@@ -194,8 +188,29 @@ def test_a_used_folder_is_refused(run_folder, capsys):
 
 def test_resume_refuses_other_settings(run_folder, data, capsys):
     command = ["--arch", "cs_agnet", "--data", data, "--out", run_folder, "--resume", "--seed", "1"]
+    command += ["--precision", "mixed_float16"]
     said = fails(train.main, [*command, *SMALL, "epochs=3"], capsys)
-    assert "seed" in said and "epochs" in said
+    assert "seed" in said and "epochs" in said and "precision" in said
+
+
+def test_paths_may_be_paths(data, run_folder, capsys):
+    settings = SMALL[1:]
+    arguments = {"arch": "cs_agnet", "data": data, "out": run_folder, "settings": settings}
+    run, found = experiment.train(**arguments, resume=True)
+    assert run.report.exists() and found["n"] > 0
+
+
+def test_a_damaged_model_is_named(run_folder, tmp_path, capsys):
+    copy = shutil.copytree(run_folder, tmp_path / "copy")
+    whole = (copy / "model.keras").read_bytes()
+    (copy / "model.keras").write_bytes(whole[: len(whole) // 2])
+    assert "model.keras" in fails(predict.main, [copy, "x.png"], capsys)
+
+
+def test_a_file_is_no_ddti_folder(data, capsys):
+    image = next(data.rglob("*.png"))
+    command = ["--arch", "cs_agnet", "--data", image, "--format", "ddti"]
+    assert "DDTI is a folder" in fails(train.main, command, capsys)
 
 
 @pytest.mark.parametrize("main", [predict.main, explain_command.main])
@@ -219,9 +234,10 @@ def start(arguments):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_a_terminated_training_goes_on_where_it_was(data, run_folder, tmp_path):
+def test_a_terminated_training_goes_on_where_it_was(segmentation_run, tmp_path):
     folder = tmp_path / "cut"
-    command = ["--arch", "cs_agnet", "--data", data, "--out", folder, *SMALL]
+    data = segmentation_run.parent / "copy"
+    command = ["--arch", "ds_agnet", "--data", data, "--out", folder, *SMALL]
     process = start(command)
     deadline = time.monotonic() + 120
     while not (folder / "checkpoints/segmentation/epoch_0001").exists():
@@ -235,11 +251,17 @@ def test_a_terminated_training_goes_on_where_it_was(data, run_folder, tmp_path):
     output, said = resumed.communicate(timeout=300)
     assert resumed.returncode == 0, said
     assert "Report: " in output
-    assert (folder / "history.csv").read_text() == (run_folder / "history.csv").read_text()
+    assert (folder / "history.csv").read_text() == (segmentation_run / "history.csv").read_text()
     for one, other in zip(
-        tk.load(folder).get_weights(), tk.load(run_folder).get_weights(), strict=True
+        tk.load(folder).get_weights(), tk.load(segmentation_run).get_weights(), strict=True
     ):
         np.testing.assert_array_equal(one, other)
+
+
+def test_evaluate_notices_changed_data(segmentation_run, capsys):
+    victim = next((segmentation_run.parent / "copy").rglob("blob000.png"))
+    Image.fromarray(np.zeros((32, 32), np.uint8)).save(victim)
+    assert "blob000" in fails(evaluate.main, [segmentation_run], capsys)
 
 
 def test_start_is_quiet_and_the_commands_are_listed():
@@ -258,7 +280,8 @@ def test_help_answers_and_settings_are_listed(capsys):
         assert caught.value.code == 0
     assert "Research use only" in capsys.readouterr().out
     train.main(["--arch", "cs_agnet", "--set", "help"])
-    assert "pixel_label_percent=30.0" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "pixel_label_percent=30.0" in said and "whose masks are used" in said
 
 
 def test_diverged_trainings_end_with_status_3(data, tmp_path, capsys):

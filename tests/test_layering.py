@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "recipes": {"archs", "data", "losses", "training"},
     "prediction": {"data"},
     "report": {"metrics", "runs"},
-    "narration": {"metrics", "recipes", "training"},
+    "narration": {"metrics", "recipes", "report", "training"},
     "evaluation": LOW | LEARNING | {"prediction", "report"},
     "inspection": LOW | LEARNING | {"prediction"},
     "signals": {"training"},

@@ -59,7 +59,9 @@ def test_config_round_trip():
     assert twin.get_config() == loss.get_config()
 
 
-@pytest.mark.parametrize("arguments", [{"gamma": 0.5}, {"smooth": 0}, {"per": "pixel"}])
+@pytest.mark.parametrize(
+    "arguments", [{"gamma": 0.5}, {"smooth": 0}, {"per": "pixel"}, {"alpha": -1}]
+)
 def test_wrong_arguments_are_named(arguments):
     with pytest.raises(ValueError, match=f"Received: {next(iter(arguments))}="):
         FocalTversky(**arguments)

@@ -202,17 +202,18 @@ def test_subsets_have_the_papers_counts_are_stratified_and_nested():
     table = SampleTable(name="t", samples=samples, class_names=("a", "b"))
     smaller = set()
     for percent, count in ((10, 96), (20, 193), (30, 289), (40, 386), (50, 483), (60, 579)):
-        subset = stratified_subset(table, percent, seed=1)
+        assert count == 966 * percent // 100
+        subset = stratified_subset(table, count, seed=1)
         assert len(subset) == count and abs(subset.labels.sum() - count / 3) < 1
         names = [int(s.name) for s in subset.samples]
         assert names == sorted(names) and smaller <= set(names)
         smaller = set(names)
-    assert stratified_subset(table, 100).samples == table.samples
-    with pytest.raises(DataError, match="leave none of 'b'.*Received: percent=0.11"):
-        stratified_subset(table, 0.11)
-    for percent in (0, 101, -5):
-        with pytest.raises(ValueError, match=f"Received: percent={percent}"):
-            stratified_subset(table, percent)
+    assert stratified_subset(table, 966).samples == table.samples
+    with pytest.raises(DataError, match="leave none of 'b'.*Received: count=1"):
+        stratified_subset(table, 1)
+    for count in (0, 967, -5):
+        with pytest.raises(ValueError, match=f"Received: count={count}"):
+            stratified_subset(table, count)
 
 
 def test_split_file_round_trip(tmp_path):

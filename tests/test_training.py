@@ -10,6 +10,7 @@ import pytest
 from tables import blobs
 
 import thyroid_keras as tk
+from thyroid_keras.data.samples import DataError
 from thyroid_keras.data.splits import make_splits
 from thyroid_keras.losses import FocalTversky
 from thyroid_keras.recipes import RECIPES
@@ -27,6 +28,7 @@ from thyroid_keras.training import (
 )
 from thyroid_keras.training.backend import set_precision
 from thyroid_keras.training.checkpoints import CheckpointError, Checkpoints
+from thyroid_keras.training.recipe import describe
 
 TINY = ["image_size=32", "stage_filters=2,3,4,5,6", "batch_size=8", "rotation_deg=10"]
 
@@ -85,8 +87,9 @@ class Killed(BaseException):
     """Stands for a kill: nothing in the program expects it."""
 
 
-def fit(folder, splits, kill_after=None, **changes):
+def fit(folder, splits, kill_after=None, precision="float32", **changes):
     keras.utils.set_random_seed(1)
+    set_precision(precision)
     model = tiny_model(dropout=True)
 
     class Killer(keras.callbacks.Callback):
@@ -98,13 +101,16 @@ def fit(folder, splits, kill_after=None, **changes):
     return fit_phase(model, phase(**changes), *data(splits), context), context
 
 
-@pytest.mark.parametrize("kill_after", [1, 3, 4, 8, 11])
-def test_resumed_is_uninterrupted_to_the_last_bit(tmp_path, splits, kill_after):
-    whole, story = fit(tmp_path / "whole", splits)
+@pytest.mark.parametrize(
+    ("kill_after", "precision"),
+    [(1, "float32"), (3, "float32"), (4, "mixed_float16"), (8, "mixed_bfloat16"), (11, "float32")],
+)
+def test_resumed_is_uninterrupted_to_the_last_bit(tmp_path, splits, kill_after, precision):
+    whole, story = fit(tmp_path / "whole", splits, precision=precision)
     with pytest.raises(Killed):
-        fit(tmp_path / "cut", splits, kill_after=kill_after)
+        fit(tmp_path / "cut", splits, kill_after=kill_after, precision=precision)
     keras.utils.set_random_seed(99)  # whatever a new process starts with
-    resumed, same_story = fit(tmp_path / "cut", splits)
+    resumed, same_story = fit(tmp_path / "cut", splits, precision=precision)
     assert same_story.history == story.history
     for one, other in zip(whole.get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -200,6 +206,32 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path, file):
     assert kept.latest()[0]["epoch"] == 3
 
 
+def test_a_full_disk_is_said_and_the_old_state_stays(tmp_path, monkeypatch):
+    kept = checkpoint(tmp_path, 2)
+
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("numpy.savez", full)
+    with pytest.raises(CheckpointError, match="No space left.*Free space"):
+        kept.save({"epoch": 3, "best_epoch": 1}, {"w": np.zeros(5)})
+    assert kept.latest()[0]["epoch"] == 2
+
+
+def test_a_state_of_another_network_is_refused(tmp_path, splits):
+    fit(tmp_path, splits)
+    with pytest.raises(CheckpointError, match="another"):
+        fit_phase(tiny_model(), phase(), *data(splits), training(tmp_path))
+
+
+def test_segmentation_alone_takes_two_classes_only(tmp_path, splits):
+    three = [dataclasses.replace(t, class_names=("a", "b", "c")) for t in splits.parts.values()]
+    changed = dataclasses.replace(splits, train=three[0], val=three[1], test=three[2])
+    recipe = tiny(arch="ds_agnet")
+    with pytest.raises(DataError, match="two classes"):
+        recipe.procedure(recipe, changed, training(tmp_path))
+
+
 def test_a_kill_while_saving_loses_nothing(tmp_path, monkeypatch):
     kept = checkpoint(tmp_path, 2)
 
@@ -217,8 +249,13 @@ def test_a_kill_while_saving_loses_nothing(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("arch", sorted(RECIPES))
 def test_every_recipe_trains_saves_and_loads(arch, tmp_path, splits):
+    if arch == "vgg_unet":  # one of them in mixed precision
+        set_precision("mixed_bfloat16")
     recipe = tiny("segmentation_epochs=1", "epochs=1", arch=arch)
     model = recipe.procedure(recipe, splits, training(tmp_path))
+    half = model.get_layer("stage1_conv1").compute_dtype == "bfloat16"
+    assert half == (arch == "vgg_unet")
+    assert {w.dtype for w in model.get_weights()} == {np.dtype("float32")}
     model.save(tmp_path / "model.keras")
     image = splits.test.samples[0].image[None, ..., None] / np.float32(255)
     one, other = (m.predict_on_batch(image) for m in (model, tk.load(tmp_path / "model.keras")))
@@ -227,12 +264,11 @@ def test_every_recipe_trains_saves_and_loads(arch, tmp_path, splits):
 
 
 OPTIONS = [
-    ["vote_loss_weight=0.3"],
-    ["pseudo_masks=soft", "keep_real_masks=true"],
-    ["zero_negative_masks=true", "start_from_segmentation=false"],
-    ["schedule=inverse_time", "tversky_per=batch"],
-    ["pixel_label_percent=100", "cache=disk"],
-]
+    ["vote_loss_weight=0", "pseudo_masks=soft", "keep_real_masks=true", "tversky_per=batch",
+     "schedule=inverse_time"],
+    ["zero_negative_masks=true", "start_from_segmentation=false", "pixel_label_percent=100",
+     "cache=disk"],
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=" ".join)
@@ -243,15 +279,7 @@ def test_every_option_trains(options, tmp_path, splits):
     assert sorted(model.output_names) == ["label", "mask", "mask_2", "mask_4", "mask_8"]
     rows = context.history["collaborative"]
     assert all(np.isfinite(list(row.values())).all() for row in rows)
-    assert ("vote1_loss" in rows[0]) == ("vote_loss_weight=0.3" in options)
-
-
-def test_mixed_precision_trains_with_float32_weights(tmp_path, splits):
-    set_precision("mixed_bfloat16")
-    recipe = tiny("segmentation_epochs=1", "epochs=1")
-    model = recipe.procedure(recipe, splits, training(tmp_path))
-    assert model.get_layer("stage1_conv1").compute_dtype == "bfloat16"
-    assert {w.dtype for w in model.get_weights()} == {np.dtype("float32")}
+    assert ("vote1_loss" in rows[0]) == (recipe.vote_loss_weight > 0)
 
 
 def test_pixel_labels_are_a_share_of_all_training_images(splits):
@@ -294,6 +322,24 @@ def test_settings_are_checked_all_at_once():
     lines = str(caught.value).splitlines()
     assert len(lines) == 6
     assert all("Received" in line or "no such field" in line for line in lines)
+
+
+def test_settings_out_of_range_are_named_all_at_once_with_their_meaning():
+    bad = ["batch_size=0", "image_size=40", "channels=2", "zoom=1.2,1.0", "flip_vertical=2",
+           "pixel_label_percent=0", "stage_filters=1,2", "focal_gamma=5", "epochs=0",
+           "tversky_alpha=-3", "phantom_views=0", "learning_rate=0"]  # fmt: skip
+    with pytest.raises(SettingError) as caught:
+        override(RECIPES["cs_agnet"]["quick"], bad)
+    lines = str(caught.value).splitlines()
+    assert {line.split(":")[0] for line in lines} == {f"--set {b.split('=')[0]}" for b in bad}
+    assert "a multiple of 16" in str(caught.value)
+
+
+def test_every_field_of_every_recipe_is_described():
+    for scales in RECIPES.values():
+        for recipe in scales.values():
+            assert set(recipe.settings()) <= set(describe(type(recipe)))
+            assert recipe.problems() == []
 
 
 def test_settings_take_the_type_of_their_field():

@@ -5,10 +5,11 @@ import sys
 
 from thyroid_keras.data.pictures import ImageError
 from thyroid_keras.data.samples import DataError
+from thyroid_keras.loading import ModelError
 from thyroid_keras.runs import RunError
-from thyroid_keras.training import Diverged, Interrupted, SettingError
+from thyroid_keras.training import CheckpointError, Diverged, Interrupted, SettingError
 
-USER_ERRORS = (DataError, ImageError, RunError, SettingError)
+USER_ERRORS = (CheckpointError, DataError, ImageError, ModelError, RunError, SettingError)
 DISCLAIMER = "Research use only; not a medical device."
 
 

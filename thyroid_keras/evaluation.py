@@ -187,6 +187,7 @@ def write_gallery(run, model, store, answers, thresholds, *, count=2):
                 mask=masks[row, ..., 0] >= 128 if drawn else None,
                 maps={title: maps[name][row] for title, name in shown.items() if name in maps},
                 predicted_mask=None if answers.masks is None else answers.masks[i],
+                mask_threshold=thresholds.get("mask", 0.5),
             )
         )
     save_figure(gallery(examples, class_names=table.class_names), run.plots / "gallery.png")

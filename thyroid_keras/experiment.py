@@ -13,7 +13,13 @@ from thyroid_keras.data.split_file import read_split
 from thyroid_keras.evaluation import evaluate as evaluate_model
 from thyroid_keras.loading import float32_twin, load
 from thyroid_keras.narration import conclusion, introduction
-from thyroid_keras.preparation import check_same, choose_recipe, read_table, split_data
+from thyroid_keras.preparation import (
+    check_same,
+    choose_recipe,
+    has_targets,
+    read_table,
+    split_data,
+)
 from thyroid_keras.recipes import RECIPES
 from thyroid_keras.recipes.feeding import feed
 from thyroid_keras.runs import Run, RunError, atomic, default_folder, environment, write_json
@@ -65,6 +71,7 @@ def train(
         Diverged, Interrupted: if the training did not reach its end.
     """
     recipe = choose_recipe(arch, recipe, settings)
+    data = None if data is None else os.fspath(data)
     if not 0 <= seed < 2**32:
         raise SettingError(f"--seed must be from 0 to {2**32 - 1}. Received: seed={seed}")
     if resume and out is None:
@@ -72,20 +79,18 @@ def train(
     folder = out or default_folder(arch, datetime.datetime.now())
     with SignalGuard() as guard, Run.create(folder, resume=resume) as run:
         source = {"path": data, "format": format, "target": target, "seed": seed}
-        if resume and run.config.exists():
-            check_same(run.read_config(), recipe, source, seed)
-        splits = split_data(run, source, recipe, seed)
-        make_deterministic(seed)
         precision = set_precision(precision)
+        if resume and run.config.exists():
+            check_same(run.read_config(), recipe, source, seed, precision)
+        splits = split_data(run, source, recipe, seed)
+        make_deterministic(seed, jit_compile=recipe.jit_compile)
         config = _config(run, recipe, splits, source, seed, precision)
         write_json(run.config, config)
         for line in introduction(recipe, splits, precision, run):
             say(line)
             run.log(line)
         start = time.monotonic()
-        guard.deferred = True
         model = recipe.procedure(recipe, splits, _training(run, recipe, seed, guard))
-        guard.deferred = False
         model = float32_twin(model)
         with atomic(run.model) as temporary:
             model.save(temporary)
@@ -114,20 +119,32 @@ def evaluate(folder, *, data=None, say=print):
     Raises:
         RunError, DataError: if the run or the data is not what it should be.
     """
-    run = Run.open(folder, "model", "split")
-    config = run.read_config()
-    source = config["data"]["source"]
-    recipe = choose_recipe(config["arch"], config["scale"], ())
-    simulated = {name: config["recipe"][name] for name in ("phantom_patients", "phantom_views")}
-    recipe = dataclasses.replace(recipe, **simulated)
-    splits = read_split(run.split, read_table(source, recipe))
-    if data is not None:
-        run, splits = _other_data(run, config, splits, recipe, data)
+    Run.open(folder, "model", "split")
+    with Run.create(folder, resume=True) as run:  # for the lock
+        config = run.read_config()
+        recipe = choose_recipe(config["arch"], config["scale"], ())
+        simulated = {name: config["recipe"][name] for name in ("phantom_patients", "phantom_views")}
+        recipe = dataclasses.replace(recipe, **simulated)
+        splits = read_split(run.split, read_table(config["data"]["source"], recipe))
+        if data is None:
+            return run, _judge(run, folder, splits, config, say)
+        data = os.fspath(data)
+        splits = dataclasses.replace(splits, test=_other_table(data, config, splits, recipe))
+        below = run.folder / f"evaluation-{os.path.basename(os.path.abspath(data))}"
+        with Run.create(below, resume=below.exists()) as other:
+            table = splits.test
+            described = {"name": table.name, "mask_source": table.mask_source}
+            described |= {"notes": table.notes, "group_unit": table.group_unit}
+            write_json(other.config, config | {"data": config["data"] | described})
+            return other, _judge(other, folder, splits, config, say)
+
+
+def _judge(run, folder, splits, config, say):
     set_precision("float32")
     found = evaluate_model(run, load(folder), splits, seed=config["seed"])
     for line in conclusion(found, run):
         say(line)
-    return run, found
+    return found
 
 
 def _training(run, recipe, seed, guard):
@@ -143,6 +160,7 @@ def _training(run, recipe, seed, guard):
         jit_compile=recipe.jit_compile,
         report=report,
         watch=lambda phase, steps: [PhaseProgress(phase, steps, run.log)],
+        deferring=guard.deferring,
         stop_signal=guard.received,
     )
 
@@ -177,28 +195,22 @@ def _config(run, recipe, splits, source, seed, precision):
     }
 
 
-def _other_data(run, config, splits, recipe, data):
-    """A run folder within the run, and splits whose test part is the other data set."""
-    source = config["data"]["source"]
-    table = read_table(source | {"path": data, "format": None}, recipe)
+def _other_table(data, config, splits, recipe):
+    """Another data set with the run's classes, none of whose pictures it learned from."""
+    target = config["data"]["target"] if has_targets(data) else None
+    table = read_table({"path": data, "format": None, "target": target}, recipe)
     problems = []
     if table.class_names != splits.val.class_names:
         problems.append(
             f"{data}: classes {table.class_names} instead of {splits.val.class_names} that the "
             "model knows; name the classes alike"
         )
-    hashes = hash_images(table, True)
     seen = {splits.hashes[s.name]: s.name for t in (splits.train, splits.val) for s in t.samples}
     problems += [
         f"{data}: {name} is the picture that the model learned from as {seen[value]}; leave it out"
-        for name, value in hashes.items()
+        for name, value in hash_images(table, True).items()
         if value in seen
     ]
     if problems:
         raise DataError(problems)
-    folder = run.folder / f"evaluation-{os.path.basename(os.path.abspath(data))}"
-    other = Run.create(folder, resume=folder.exists())
-    described = {"name": table.name, "mask_source": table.mask_source, "notes": table.notes}
-    described |= {"group_unit": table.group_unit}
-    write_json(other.config, config | {"data": config["data"] | described})
-    return other, dataclasses.replace(splits, test=table)
+    return table

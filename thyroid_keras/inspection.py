@@ -29,8 +29,8 @@ def predict(folder, images, *, out="predictions.csv", say=print):
         folder: of the run.
         images: paths of pictures, or of folders of pictures.
         out: CSV to write: image, predicted class, a probability per class, and the share
-            of the picture inside the mask. Masks (0 and 255, at the picture's share of
-            the network's size) go into a folder of the same name ending in `_masks`.
+            of the picture inside the mask. Masks (0 and 255, of the network's size) go
+            into a folder of the same name ending in `_masks`.
         say: function of one line of text.
 
     Returns:

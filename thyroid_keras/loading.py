@@ -1,8 +1,13 @@
 """Reading a trained model back."""
 
+import zipfile
 from pathlib import Path
 
 import keras
+
+
+class ModelError(ValueError):
+    """There is no intact model where one was asked for."""
 
 
 def load(path):
@@ -15,18 +20,21 @@ def load(path):
         `keras.Model`, not compiled.
 
     Raises:
-        ValueError: if there is no model at the path; the message says what was looked for.
+        ModelError: if there is no model at the path, or it is damaged.
     """
     path = Path(path)
     file = path / "model.keras" if path.is_dir() else path
     if not file.is_file():
-        raise ValueError(
+        raise ModelError(
             f"{path}: no model there. A run folder holds model.keras once its training is done; "
             f"to go on with one that is not, train with --resume. Received: path={str(path)!r}"
         )
     if file.suffix != ".keras":
-        raise ValueError(f"{file}: not a .keras file. Received: path={str(path)!r}")
-    return keras.saving.load_model(file, compile=False, safe_mode=True)
+        raise ModelError(f"{file}: not a .keras file. Received: path={str(path)!r}")
+    try:
+        return keras.saving.load_model(file, compile=False, safe_mode=True)
+    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{file}: not a model that can be loaded ({error})") from error
 
 
 def float32_twin(model):

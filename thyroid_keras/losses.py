@@ -33,7 +33,7 @@ class FocalTversky(keras.losses.Loss):
         `per="batch"`; in [0, 1].
 
     Raises:
-        ValueError: if `gamma`, `smooth` or `per` is out of range.
+        ValueError: if an argument is out of range.
 
     Reference: Abraham and Khan 2018, arXiv:1810.07842, Eq. 3 and 4 (exponent 1 / gamma);
         Wang et al. (CS-AGnet), Eq. 2 and 3.
@@ -56,6 +56,10 @@ class FocalTversky(keras.losses.Loss):
         super().__init__(name=name, **kwargs)
         if not 1 <= gamma <= 3:
             raise ValueError(f"`gamma` must lie in [1, 3]. Received: gamma={gamma}")
+        if min(alpha, beta) < 0:
+            raise ValueError(
+                f"`alpha` and `beta` must be at least 0. Received: alpha={alpha}, beta={beta}"
+            )
         if smooth <= 0:
             raise ValueError(f"`smooth` must be above 0. Received: smooth={smooth}")
         if per not in ("image", "batch"):

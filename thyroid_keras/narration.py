@@ -2,6 +2,7 @@
 
 from thyroid_keras.metrics import widest_interval
 from thyroid_keras.recipes import RECIPES
+from thyroid_keras.report.style import counted
 from thyroid_keras.training import differences
 
 
@@ -27,8 +28,8 @@ def conclusion(found, run):
     names |= {"specificity": "specificity", "dice": "Dice of images with a mask"}
     parts = [f"{word} {_figure(found[name])}" for name, word in names.items() if name in found]
     yield (
-        f"Test, {found['n']} images of {found['groups']} {found['group_unit']}s, 95 % intervals: "
-        + ", ".join(parts)
+        f"Test, {counted(found['n'], 'image')} of "
+        f"{counted(found['groups'], found['group_unit'])}, 95 % intervals: " + ", ".join(parts)
     )
     if "majority" in found and "sentence" in found["majority"]:
         yield found["majority"]["sentence"]

@@ -1,5 +1,7 @@
 """Which recipe, which data, which split: settled before anything is trained."""
 
+import keras
+
 from thyroid_keras.archs import list_archs
 from thyroid_keras.data.phantom import CLASS_NAMES as PHANTOM_TARGETS
 from thyroid_keras.data.phantom import phantom
@@ -61,10 +63,15 @@ def read_table(source, recipe):
             target=target,
             seed=source["seed"],
         )
-    name = format or next((n for n, f in FORMATS.items() if f.recognises(path)), None)
-    if name is not None and FORMATS[name].targets:
+    if has_targets(path, format):
         target = target or recipe.target
     return read(path, format=format, target=target)
+
+
+def has_targets(path, format=None):
+    """Whether a data set has several kinds of labels to choose among."""
+    name = format or next((n for n, f in FORMATS.items() if f.recognises(path)), None)
+    return name is not None and bool(FORMATS[name].targets)
 
 
 def split_data(run, source, recipe, seed):
@@ -84,27 +91,32 @@ def split_data(run, source, recipe, seed):
     return splits
 
 
-def check_same(config, recipe, source, seed):
+def check_same(config, recipe, source, seed, precision):
     """Refuses to resume a run with other settings than it was begun with.
 
     Args:
         config: `config.json` of the run.
-        recipe, source, seed: of the command now given.
+        recipe, source, seed, precision: of the command now given.
 
     Raises:
         RunError: naming everything that differs.
     """
-    now = {"recipe": recipe.settings(), "data": source, "seed": seed, "arch": recipe.arch}
-    then = {
-        "recipe": config.get("recipe", {}),
-        "data": config.get("data", {}).get("source"),
-        "seed": config.get("seed"),
-        "arch": config.get("arch"),
+    now = {
+        "arch": recipe.arch,
+        "seed": seed,
+        "data": source,
+        "precision": precision,
+        "backend": keras.backend.backend(),
     }
-    for key, value in now["recipe"].items():
-        now["recipe"][key] = list(value) if isinstance(value, tuple) else value
-    changed = [key for key in ("arch", "seed", "data") if now[key] != then[key]]
-    changed += [f"--set {k}" for k, v in now["recipe"].items() if then["recipe"].get(k) != v]
+    then = config | {
+        "data": config["data"]["source"],
+        "backend": config["environment"]["backend"],
+    }
+    changed = [name for name, value in now.items() if then[name] != value]
+    for name, value in recipe.settings().items():
+        value = list(value) if isinstance(value, tuple) else value
+        if config["recipe"].get(name) != value:
+            changed.append(f"--set {name}")
     if changed:
         raise RunError(
             "--resume goes on with a run as it was begun, but these differ: "

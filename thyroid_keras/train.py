@@ -6,6 +6,7 @@ from thyroid_keras.experiment import train
 from thyroid_keras.preparation import SCALES
 from thyroid_keras.recipes import RECIPES
 from thyroid_keras.training.backend import PRECISIONS
+from thyroid_keras.training.recipe import FIXED, describe
 
 
 def main(arguments=None):
@@ -42,11 +43,19 @@ def main(arguments=None):
     add("--resume", action="store_true", help="go on with the run in --out")
     chosen = parser.parse_args(arguments)
     if "help" in chosen.settings:
-        scale = chosen.recipe or "quick"
-        for name, value in RECIPES[chosen.arch][scale].settings().items():
-            print(f"{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}")
-        return
-    cli.run(train, **vars(chosen))
+        cli.run(list_settings, recipe=RECIPES[chosen.arch][chosen.recipe or "quick"])
+    else:
+        cli.run(train, **vars(chosen))
+
+
+def list_settings(recipe):
+    """Prints what `--set` may change, with the recipe's values and their meaning."""
+    print(f"Settings of {recipe.arch}, {recipe.scale} recipe:")
+    meanings = describe(type(recipe))
+    for name, value in recipe.settings().items():
+        if name not in FIXED:
+            value = ",".join(map(str, value)) if isinstance(value, tuple) else value
+            print(f"  {name}={value}\n      {meanings[name]}")
 
 
 if __name__ == "__main__":

@@ -51,10 +51,7 @@ def cs_agnet(
         minimum of 0 and divided by their sum; `mask_bias` of -3, since with 0 the
         Tversky loss per image collapses to empty masks.
     """
-    image, taps, bridge = _encoder(image_shape, stage_filters)
-    masks = _decoder(taps, bridge, stage_filters, mask_bias, gated=True)
-    label = _classifier(taps, bridge, num_classes, gated=True)
-    return keras.Model(image, masks | {"label": label}, name="cs_agnet")
+    return _whole("cs_agnet", image_shape, num_classes, stage_filters, mask_bias, gated=True)
 
 
 def ds_agnet(
@@ -64,9 +61,7 @@ def ds_agnet(
 
     `num_classes` is accepted for uniformity: the mask has one foreground class.
     """
-    image, taps, bridge = _encoder(image_shape, stage_filters)
-    masks = _decoder(taps, bridge, stage_filters, mask_bias, gated=True)
-    return keras.Model(image, masks, name="ds_agnet")
+    return _whole("ds_agnet", image_shape, None, stage_filters, mask_bias, gated=True)
 
 
 def vgg_unet(
@@ -76,19 +71,23 @@ def vgg_unet(
 
     Skips are plain, and the classifier averages over the grid.
     """
-    image, taps, bridge = _encoder(image_shape, stage_filters)
-    masks = _decoder(taps, bridge, stage_filters, mask_bias, gated=False)
-    label = _classifier(taps, bridge, num_classes, gated=False)
-    return keras.Model(image, masks | {"label": label}, name="vgg_unet")
+    return _whole("vgg_unet", image_shape, num_classes, stage_filters, mask_bias, gated=False)
 
 
 def vgg_unet_seg(
     image_shape=(192, 192, 1), num_classes=2, *, stage_filters=STAGE_FILTERS, mask_bias=-3.0
 ):
     """Builds the segmentation half of `vgg_unet`; arguments as `ds_agnet`."""
+    return _whole("vgg_unet_seg", image_shape, None, stage_filters, mask_bias, gated=False)
+
+
+def _whole(name, image_shape, num_classes, stage_filters, mask_bias, *, gated):
+    """Modules A and B, and C where there are classes."""
     image, taps, bridge = _encoder(image_shape, stage_filters)
-    masks = _decoder(taps, bridge, stage_filters, mask_bias, gated=False)
-    return keras.Model(image, masks, name="vgg_unet_seg")
+    outputs = _decoder(taps, bridge, stage_filters, mask_bias, gated=gated)
+    if num_classes is not None:
+        outputs["label"] = _classifier(taps, bridge, num_classes, gated=gated)
+    return keras.Model(image, outputs, name=name)
 
 
 def _encoder(image_shape, stage_filters):

@@ -7,6 +7,8 @@ import numpy as np
 
 from thyroid_keras.data.augment import augment
 
+ORDER, AUGMENTATION = range(2)
+
 
 class Batches(keras.utils.PyDataset):
     """What batch `step` of epoch `epoch` holds, as a function of the seed alone.
@@ -28,7 +30,7 @@ class Batches(keras.utils.PyDataset):
         shuffle: bool, whether each epoch has an order of its own.
         order: function `(epoch, rng) -> positions in indices`, a sampler instead of the
             shuffle.
-        seed: int >= 0.
+        seed: int >= 0, or a sequence of them.
         **kwargs: of `keras.utils.PyDataset` (`workers`, ...).
     """
 
@@ -77,7 +79,7 @@ class Batches(keras.utils.PyDataset):
         images, masks = self.store.read(indices)
         if self.masks is not None:
             masks = self.masks[indices]
-        rng = np.random.default_rng([self.seed, epoch, step])
+        rng = self._random(AUGMENTATION, epoch, step)
         images, masks = augment(images, masks, self.augmentation, rng, soft=self.soft_masks)
         arrays = {"image": images, "label": self._one_hot[self._labels[indices]], "index": indices}
         if masks is not None:
@@ -85,8 +87,12 @@ class Batches(keras.utils.PyDataset):
         return self.targets(arrays)
 
     def _order(self, epoch):
-        rng = np.random.default_rng([self.seed, epoch])
+        rng = self._random(ORDER, epoch)
         return self.indices[np.asarray(self._sampler(epoch, rng))]
+
+    def _random(self, *purpose):
+        """A stream of random numbers of its own for each purpose, epoch and step."""
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=purpose))
 
     def _shuffled(self, epoch, rng):
         return rng.permutation(len(self.indices))

@@ -116,6 +116,8 @@ def read_ddti(root, *, target="malignancy", group="block", on_bad="fail", progre
 
 def _folders(root):
     """The folder of the case files, and that of the pictures."""
+    if not os.path.isdir(root):
+        raise DataError([f"{root}: DDTI is a folder of case files and pictures, not a file"])
     xml_folder, image_folder = os.path.join(root, "xml"), os.path.join(root, "images")
     nested = os.path.isdir(xml_folder) and os.path.isdir(image_folder)
     return (xml_folder, image_folder) if nested else (root, root)

@@ -119,14 +119,14 @@ def make_folds(table, num_folds, fold, *, val_fraction=0.2, seed=0, hashes=None,
     return _assemble(table, part, hashes, notes)
 
 
-def stratified_subset(table, percent, seed=0):
-    """Draws `floor(N * percent / 100)` samples, in proportion to the classes.
+def stratified_subset(table, count, seed=0):
+    """Draws `count` samples, in proportion to the classes.
 
-    Subsets of one seed are nested but for rounding: 10 % lies within 20 %.
+    Subsets of one seed are nested but for rounding: the smaller lies within the larger.
 
     Args:
         table: `SampleTable`.
-        percent: share in (0, 100].
+        count: int, from 1 to the size of the table.
         seed: int.
 
     Returns:
@@ -134,26 +134,25 @@ def stratified_subset(table, percent, seed=0):
 
     Raises:
         DataError: if a class of the table would be left without a sample.
-        ValueError: if `percent` is out of range.
+        ValueError: if `count` is out of range.
 
     Reference: CS-AGnet's share of pixel labels, "proportionally sampled".
     Deviation: read as stratified by label.
     """
-    if not 0 < percent <= 100:
-        raise ValueError(f"`percent` must be in (0, 100]. Received: percent={percent}")
-    total = math.floor(len(table) * percent / 100)
+    if not 0 < count <= len(table):
+        raise ValueError(f"`count` must be from 1 to {len(table)}. Received: count={count}")
     labels = table.labels
     classes, counts = np.unique(labels, return_counts=True)
-    exact = counts * total / max(1, len(table))
+    exact = counts * count / len(table)
     quota = np.floor(exact).astype(int)
     by_remainder = np.argsort(quota - exact, kind="stable")
-    quota[by_remainder[: total - quota.sum()]] += 1
+    quota[by_remainder[: count - quota.sum()]] += 1
     if not quota.all():
         short = [table.class_names[c] for c in classes[quota == 0]]
         raise DataError(
             [
-                f"{table.name}: {total} samples leave none of {listed(short)}; choose a larger "
-                f"share. Received: percent={percent}"
+                f"{table.name}: {count} of {len(table)} samples leave none of {listed(short)}; "
+                f"choose a larger share. Received: count={count}"
             ]
         )
     rng = np.random.default_rng(seed)

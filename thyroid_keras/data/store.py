@@ -89,7 +89,9 @@ class PixelStore:
         if self._pixels is not None:
             self._pixels[index] = planes
         elif self._file is not None:
-            os.pwrite(self._file.fileno(), planes.tobytes(), index * self._record_bytes)
+            place = index * self._record_bytes
+            if os.pwrite(self._file.fileno(), planes.tobytes(), place) < self._record_bytes:
+                return f"{tempfile.gettempdir()}: the disk is full; free space or set cache=none"
         return None
 
     def _fill(self, label):
@@ -97,6 +99,14 @@ class PixelStore:
         problems = [problem for problem in done if problem]
         if problems:
             raise DataError(problems)
+
+
+def empty_pixels(shape):
+    """Returns an uint8 array to be filled, on disk where memory has no room for it."""
+    if choose_cache(int(np.prod(shape))) == "memory":
+        return np.empty(shape, np.uint8)
+    with tempfile.TemporaryFile(prefix="thyroid_keras_") as file:
+        return np.memmap(file, np.uint8, "w+", shape=tuple(shape))
 
 
 def choose_cache(num_bytes):

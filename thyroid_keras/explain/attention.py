@@ -47,11 +47,10 @@ def attention_box(attention, size, *, share=0.5):
     Returns:
         `[left, top, width, height]`, ints; `None` where the map is the same everywhere.
     """
-    low, span = float(attention.min()), float(np.ptp(attention))
-    if not span > 0:
+    if not np.ptp(attention) > 0:
         return None
     height, width = size
-    scaled = cv2.resize(((attention - low) / span).astype(np.float32), (width, height))
+    scaled = cv2.resize(attention.astype(np.float32), (width, height))
     rows, columns = np.nonzero(scaled >= share * scaled.max())
     left, top = int(columns.min()), int(rows.min())
     return [left, top, int(columns.max()) - left + 1, int(rows.max()) - top + 1]

@@ -245,5 +245,5 @@ def classification_metrics(
         ),
         "confusion": confusion.tolist(),
         "per_class": _class_table(confusion, labels, probabilities, class_names),
-        "majority": against_majority(labels, predicted, class_names),
+        "majority": against_majority(labels, predicted, class_names, groups, seed=seed),
     }

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import stats
 
-from thyroid_keras.metrics.intervals import missing, proportion
+from thyroid_keras.metrics.intervals import bootstrap, missing, proportion
 
 
 def _same_length(**arrays):
@@ -93,36 +93,52 @@ def delong(truth, scores_a, scores_b):
     }
 
 
-def against_majority(labels, predicted, class_names):
+def against_majority(labels, predicted, class_names, groups=None, *, seed=0):
     """Does the model beat always naming the most frequent class of the same images?
+
+    McNemar's test takes images as independent; where groups hold several images, the
+    bootstrap over groups of the difference has to agree.
 
     Args:
         labels, predicted: `(N,)` ints, indices into `class_names`.
         class_names: sequence of str.
+        groups: `(N,)`, the patient of each image; `None`: each its own.
+        seed: of the bootstrap.
 
     Returns:
         The accuracy of the constant answer, a figure, with `"class"`, `"p_value"` (exact
-        McNemar), `"beaten"` (more right answers and p < 0.05) and a plain `"sentence"`.
+        McNemar), `"difference"` (a figure, by group), `"beaten"` (more right answers,
+        p < 0.05 and a difference above 0 by group) and a plain `"sentence"`.
     """
     labels, predicted = np.asarray(labels), np.asarray(predicted)
     majority = int(np.bincount(labels, minlength=len(class_names)).argmax())
     right, constant = predicted == labels, labels == majority
     test = mcnemar(right, constant)
-    if right.sum() <= constant.sum():
-        verdict, beaten = "is not right more often than", False
-    elif test["p_value"] < 0.05:
-        verdict, beaten = "beats", True
+    gain = right.astype(float) - constant
+    difference = bootstrap(
+        lambda weights: {"difference": weights @ gain / weights.sum(axis=1)},
+        np.arange(len(labels)) if groups is None else groups,
+        seed=seed,
+    )["difference"]
+    low, high = difference["ci95"] or (0.0, 0.0)
+    if gain.sum() > 0:
+        beaten = test["p_value"] < 0.05 and low > 0
+        verdict = "beats" if beaten else "is right more often than, but not reliably better than,"
     else:
-        verdict, beaten = "is right more often than, but not reliably better than,", False
+        beaten = False
+        worse = test["p_value"] < 0.05 and high < 0
+        verdict = "is reliably worse than" if worse else "is not right more often than"
     p_value = "p < 0.001" if test["p_value"] < 0.001 else f"p = {test['p_value']:.3f}"
     sentence = (
         f"The model {verdict} always answering “{class_names[majority]}”: "
         f"{right.mean():.1%} against {constant.mean():.1%} of {len(labels)} images right "
-        f"(exact McNemar test, {p_value})."
+        f"(exact McNemar test by image, {p_value}; difference {gain.mean():+.3f}, "
+        f"{low:+.3f} to {high:+.3f} by group)."
     )
     return proportion(constant.sum(), len(labels)) | {
         "class": class_names[majority],
         "p_value": test["p_value"],
+        "difference": difference,
         "beaten": beaten,
         "sentence": sentence,
     }

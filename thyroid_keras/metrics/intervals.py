@@ -5,8 +5,10 @@ computed, `{"value": None, "reason": "..."}`.
 """
 
 import math
+import sys
 
 import numpy as np
+from rich.console import Console
 from rich.progress import track
 from scipy import stats
 
@@ -118,7 +120,8 @@ def bootstrap(statistics, groups, *, draws=1000, seed=0, reasons=None):
             "Resampling groups",
             total=num_blocks,
             transient=True,
-            disable=num_blocks < SLOW_BLOCKS,
+            console=Console(stderr=True),
+            disable=num_blocks < SLOW_BLOCKS or not sys.stderr.isatty(),
         )
     ]
     figures = {}

@@ -1,5 +1,7 @@
 """Two-stage collaborative training: few masks, then everybody's pseudo masks."""
 
+import math
+
 import keras
 import numpy as np
 
@@ -8,6 +10,7 @@ from thyroid_keras.data.augment import augment
 from thyroid_keras.data.progress import track
 from thyroid_keras.data.samples import DataError
 from thyroid_keras.data.splits import stratified_subset
+from thyroid_keras.data.store import empty_pixels
 from thyroid_keras.losses import FocalTversky
 from thyroid_keras.recipes.feeding import open_stores, train_batches, val_batches
 from thyroid_keras.training import Phase, copy_weights, fit_phase
@@ -60,7 +63,7 @@ def two_stages(recipe, splits, training):
     fit_phase(
         _with_votes(model, recipe),
         _phase(recipe, "collaborative", f"Stage 2 of 2: {recipe.arch}, all images"),
-        train_batches(recipe, stores["train"], goal, training.seed + 1, masks=masks, **soft),
+        train_batches(recipe, stores["train"], goal, (training.seed, 2), masks=masks, **soft),
         val_batches(recipe, stores["val"], goal, masks=val_masks, **soft),
         training,
     )
@@ -68,7 +71,18 @@ def two_stages(recipe, splits, training):
 
 
 def segmentation_only(recipe, splits, training):
-    """Trains stage one alone; arguments, result and errors as `two_stages`."""
+    """Trains stage one alone; arguments, result and errors as `two_stages`.
+
+    Such a network has no class of its own: an image is as positive as its most certain
+    mask pixel, so there can be two classes only.
+    """
+    if len(splits.train.class_names) != 2:
+        raise DataError(
+            [
+                f"{splits.train.name}: {recipe.arch} tells two classes apart by its mask; choose "
+                f"another architecture. Received: classes={splits.train.class_names}"
+            ]
+        )
     drawn = draw_pixel_labels(splits, recipe, training.seed)
     stores = open_stores(recipe, splits)
     return _fit_segmenter(recipe, recipe.arch, stores, drawn, training, "Stage 1 of 1")
@@ -101,8 +115,9 @@ def draw_pixel_labels(splits, recipe, seed):
     ]
     if problems:
         raise DataError(problems)
-    share = recipe.pixel_label_percent * len(splits.train) / len(have["train"])
-    chosen = stratified_subset(splits.train.select(have["train"]), min(100.0, share), seed)
+    wanted = math.floor(len(splits.train) * recipe.pixel_label_percent / 100)
+    candidates = splits.train.select(have["train"])
+    chosen = stratified_subset(candidates, max(1, min(wanted, len(candidates))), seed)
     names = {sample.name for sample in chosen.samples}
     drawn = [i for i in have["train"] if splits.train.samples[i].name in names]
     return {"train": np.array(drawn), "val": have["val"]}
@@ -119,7 +134,7 @@ def pseudo_masks(segmenter, store, recipe):
     Returns:
         uint8 `(N, H, W, 1)`: 0 or 255, or 255 times the probability if soft.
     """
-    masks = np.empty((len(store.table), *store.size, 1), np.uint8)
+    masks = empty_pixels((len(store.table), *store.size, 1))
     steps = range(0, len(masks), recipe.batch_size)
     for start in track(steps, "Drawing pseudo masks"):
         chosen = np.arange(start, min(start + recipe.batch_size, len(masks)))
@@ -159,7 +174,7 @@ def _fit_segmenter(recipe, arch, stores, drawn, training, title):
     keras.utils.set_random_seed(training.seed)
     model = _build(recipe, arch, stores["train"].table)
     train = train_batches(
-        recipe, stores["train"], mask_targets, training.seed, indices=drawn["train"]
+        recipe, stores["train"], mask_targets, (training.seed, 1), indices=drawn["train"]
     )
     val = val_batches(recipe, stores["val"], mask_targets, indices=drawn["val"])
     share = f"{len(drawn['train'])} of {len(stores['train'].table)} images with masks"

@@ -12,7 +12,7 @@ import dataclasses
 from typing import Literal
 
 from thyroid_keras.recipes.collaborative import segmentation_only, two_stages
-from thyroid_keras.training import Recipe
+from thyroid_keras.training import Recipe, unmet
 
 PAPER = (
     "Wang et al., Automatic calcification recognition in thyroid ultrasound by a "
@@ -25,10 +25,12 @@ class CSAGNetRecipe(Recipe):
     """Settings of CS-AGnet; the defaults are the paper's, or said to be decided here.
 
     Args:
-        stage_filters: filters of the four blocks and of the bridge.
+        image_size: side of the square input, px, a multiple of 16.
+        stage_filters: filters of the four blocks and of the bridge, five numbers.
         mask_bias: initial bias of the mask heads (decided: with 0 the loss per image
             collapses to empty masks).
-        pixel_label_percent: share of the training images whose masks are used, %.
+        pixel_label_percent: share of the training images whose masks are used, in
+            (0, 100] %.
         segmentation_epochs: epochs of stage one, at the most (decided).
         epochs: epochs of stage two, at the most (decided).
         patience: epochs without a lower validation loss before a stage ends (decided).
@@ -78,6 +80,29 @@ class CSAGNetRecipe(Recipe):
     keep_real_masks: Literal["auto", "true", "false"] = "auto"
     zero_negative_masks: bool = False
     start_from_segmentation: bool = True
+
+    def problems(self):
+        """Returns what is out of range, as a list of str."""
+        return super().problems() + unmet(
+            self,
+            {
+                "image_size": self.image_size >= 16 and self.image_size % 16 == 0,
+                "stage_filters": len(self.stage_filters) == 5 and min(self.stage_filters) >= 1,
+                "pixel_label_percent": 0 < self.pixel_label_percent <= 100,
+                "segmentation_epochs": self.segmentation_epochs >= 1,
+                "epochs": self.epochs >= 1,
+                "patience": self.patience is None or self.patience >= 1,
+                "segmentation_learning_rate": self.segmentation_learning_rate > 0,
+                "learning_rate": self.learning_rate > 0,
+                "learning_rate_decay": self.learning_rate_decay >= 0,
+                "tversky_alpha": self.tversky_alpha >= 0,
+                "tversky_beta": self.tversky_beta >= 0,
+                "focal_gamma": 1 <= self.focal_gamma <= 3,
+                "label_loss_weight": self.label_loss_weight >= 0,
+                "vote_loss_weight": self.vote_loss_weight >= 0,
+                "pseudo_mask_threshold": 0 < self.pseudo_mask_threshold < 1,
+            },
+        )
 
 
 # by the share of pixel labels; what the tables held beyond the prose is lost

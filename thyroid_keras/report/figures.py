@@ -12,7 +12,7 @@ from thyroid_keras.report.page import (
     text,
     warning,
 )
-from thyroid_keras.report.style import with_interval
+from thyroid_keras.report.style import counted, with_interval
 
 # name in metrics.json, name on the page, what it means
 MEANINGS = (
@@ -29,11 +29,6 @@ MEANINGS = (
     ("dice", "Dice", "overlap of predicted and true mask, where there is a true one"),
 )
 OVERLAP_IS_POOR, CLASS_IS_GOOD = 0.5, 0.8
-
-
-def counted(number, unit):
-    """Returns e.g. `1 patient`, `41 patients`."""
-    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
 
 
 def interval_text(figure, kind="ci95"):

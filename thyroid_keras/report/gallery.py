@@ -23,6 +23,7 @@ class Example:
         mask: bool `(H, W)`, the truth; `None` where nobody has drawn one.
         maps: dict from name to attention map `(h, w)`, any scale.
         predicted_mask: `(H, W)` in [0, 1], probabilities; `None` where the model has none.
+        mask_threshold: from which a pixel is outlined, the one that Dice is taken at.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Example:
     mask: np.ndarray | None = None
     maps: dict = dataclasses.field(default_factory=dict)
     predicted_mask: np.ndarray | None = None
+    mask_threshold: float = 0.5
 
 
 def choose_examples(labels, probabilities, *, threshold=0.5, count=2):
@@ -176,7 +178,7 @@ def _draw_predicted_mask(ax, example):
         return "no predicted mask"
     probability = np.asarray(example.predicted_mask, dtype=float).squeeze()
     _overlay(ax, example, np.clip(probability, 0, 1), "viridis")
-    if probability.max() < 0.5:
+    if probability.max() < example.mask_threshold:
         return f"predicted: empty (max {probability.max():.2f})"
-    _outline(ax, probability >= 0.5, VERMILION)
+    _outline(ax, probability >= example.mask_threshold, VERMILION)
     return "predicted mask"

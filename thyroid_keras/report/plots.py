@@ -12,6 +12,7 @@ from thyroid_keras.report.style import (
     CYCLE,
     GREY,
     VERMILION,
+    counted,
     new_figure,
     plain,
     unit_axes,
@@ -111,7 +112,7 @@ def _roc_band(truth, scores, groups, seed, draws=1000):
 
 def _title(kind, labels, groups, class_names, unit):
     num_groups = len(np.unique(np.asarray(groups, dtype=str)))
-    n = f"{len(labels)} images of {num_groups} {plain(unit)}{'s' if num_groups != 1 else ''}"
+    n = f"{counted(len(labels), 'image')} of {counted(num_groups, plain(unit))}"
     if len(class_names) > 2:
         return f"{kind}, each class against the rest\n{n}"
     return f"{kind}: {plain(class_names[1])}\n{n}, {int((labels == 1).sum())} positive"

@@ -47,6 +47,12 @@ def plain(text, width=40):
     return text.replace("$", r"\$")
 
 
+def counted(number, unit):
+    """Returns e.g. `1 patient`, `41 patients`, `5 blocks of ten cases`."""
+    head, of, rest = unit.partition(" of ")
+    return f"{number} {head}{'' if number == 1 else 's'}{of}{rest}"
+
+
 def with_interval(figure):
     """Returns e.g. `0.91 (0.85–0.96)`, or a dash where there is no figure."""
     if not figure or figure.get("value") is None:

@@ -1,6 +1,7 @@
 """Phase, Recipe and the engine that fits them."""
 
 from thyroid_keras.training.backend import make_deterministic, set_precision
+from thyroid_keras.training.checkpoints import CheckpointError
 from thyroid_keras.training.engine import Diverged, Interrupted, Training, copy_weights, fit_phase
 from thyroid_keras.training.progress import PhaseProgress
 from thyroid_keras.training.recipe import (
@@ -9,9 +10,11 @@ from thyroid_keras.training.recipe import (
     SettingError,
     differences,
     override,
+    unmet,
 )
 
 __all__ = [
+    "CheckpointError",
     "Diverged",
     "Interrupted",
     "Phase",
@@ -25,4 +28,5 @@ __all__ = [
     "make_deterministic",
     "override",
     "set_precision",
+    "unmet",
 ]

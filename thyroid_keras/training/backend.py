@@ -7,10 +7,16 @@ import keras
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
 
-def make_deterministic(seed):
-    """Seeds every random generator; on TensorFlow also fixes the order of sums."""
+def make_deterministic(seed, *, jit_compile=False):
+    """Seeds every random generator; on TensorFlow also fixes the order of sums.
+
+    Args:
+        seed: int >= 0.
+        jit_compile: whether XLA shall compile the steps, which Keras refuses where
+            TensorFlow's order is fixed; it is then left to XLA.
+    """
     keras.utils.set_random_seed(seed)
-    if keras.backend.backend() == "tensorflow":
+    if keras.backend.backend() == "tensorflow" and not jit_compile:
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()

@@ -10,7 +10,7 @@ import numpy as np
 
 
 class CheckpointError(ValueError):
-    """No intact checkpoint where one must be."""
+    """No intact checkpoint where one must be, or none can be written."""
 
 
 class Checkpoints:
@@ -34,7 +34,21 @@ class Checkpoints:
         Args:
             record: dict for JSON with at least `epoch` (1-based) and `best_epoch`.
             arrays: mapping from names to arrays.
+
+        Raises:
+            CheckpointError: if the disk is full or cannot be written; the epochs before
+                are untouched.
         """
+        try:
+            self._save(record, arrays)
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.folder}: epoch {record['epoch']} cannot be saved, "
+                f"{error.strerror or error}; the epochs before are untouched. Free space, then "
+                "go on with --resume."
+            ) from error
+
+    def _save(self, record, arrays):
         self.folder.mkdir(parents=True, exist_ok=True)
         target = self._path(record["epoch"])
         partial = target.with_name(f".tmp-{target.name}")

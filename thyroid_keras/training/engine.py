@@ -1,5 +1,6 @@
 """The one training engine: the only `compile` and the only `fit`."""
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from thyroid_keras.training.checkpoints import Checkpoints
+from thyroid_keras.training.checkpoints import CheckpointError, Checkpoints
 from thyroid_keras.training.recipe import Phase
 
 
@@ -42,7 +43,8 @@ class Training:
         report: function called with `history` after each epoch.
         watch: function `(phase, steps) -> list` of further Keras callbacks: the
             progress bar.
-        stop_signal: function that returns the number of a signal received, or `None`.
+        deferring: function returning a context in which signals are only noted.
+        stop_signal: function that returns the number of a signal noted, or `None`.
     """
 
     checkpoints: Path
@@ -52,6 +54,7 @@ class Training:
     history: dict = dataclasses.field(default_factory=dict)
     report: Callable = lambda history: None
     watch: Callable = lambda phase, steps: []
+    deferring: Callable = contextlib.nullcontext
     stop_signal: Callable = lambda: None
 
 
@@ -77,24 +80,29 @@ def fit_phase(model, phase: Phase, train, val, training: Training):
     """
     for layer in model.layers:
         layer.trainable = not (phase.frozen and layer.name.startswith(phase.frozen))
-    optimizer = phase.optimizer(phase.epochs * len(train))
+    model.compile(
+        phase.optimizer(phase.epochs * len(train)),
+        phase.losses,
+        phase.loss_weights,
+        jit_compile=training.jit_compile,
+    )
     # here and not in the first step, which TensorFlow would then have to trace twice
-    optimizer.build(model.trainable_variables)
-    model.compile(optimizer, phase.losses, phase.loss_weights, jit_compile=training.jit_compile)
+    model.optimizer.build(model.trainable_variables)
     keeper = _Keeper(phase, Checkpoints(Path(training.checkpoints) / phase.name), training)
     first_epoch = keeper.restore(model)
     if first_epoch < phase.epochs and not keeper.record["finished"]:
         data, steps = training.feed(train, first_epoch, phase.epochs - first_epoch)
-        model.fit(
-            data,
-            validation_data=training.feed(val, 0, 1)[0],
-            initial_epoch=first_epoch,
-            epochs=phase.epochs,
-            steps_per_epoch=steps,
-            shuffle=False,  # the batches see to it
-            callbacks=[keeper, *training.watch(phase, len(train))],
-            verbose=0,
-        )
+        with training.deferring():
+            model.fit(
+                data,
+                validation_data=training.feed(val, 0, 1)[0],
+                initial_epoch=first_epoch,
+                epochs=phase.epochs,
+                steps_per_epoch=steps,
+                shuffle=False,  # the batches see to it
+                callbacks=[keeper, *training.watch(phase, len(train))],
+                verbose=0,
+            )
     keeper.restore_best(model)
     return model
 
@@ -131,6 +139,12 @@ class _Keeper(keras.callbacks.Callback):
             _assign(model.variables, self.checkpoints.load(best)[1], "model")
 
     def on_train_batch_end(self, batch, logs=None):
+        self._heed_signals()
+
+    def on_test_batch_end(self, batch, logs=None):
+        self._heed_signals()
+
+    def _heed_signals(self):
         if (signal_number := self.training.stop_signal()) is not None:
             raise Interrupted(signal_number)
 
@@ -165,6 +179,13 @@ def _arrays(variables, prefix):
 
 
 def _assign(variables, arrays, prefix):
+    saved = [name for name in arrays if name.startswith(f"{prefix}/")]
+    shapes = [tuple(v.shape) for v in variables]
+    if shapes != [arrays[f"{prefix}/{i}"].shape for i in range(len(saved))]:
+        raise CheckpointError(
+            f"The checkpoint is of another {prefix}: the recipe or the version of Keras has "
+            "changed since. Begin anew in another folder."
+        )
     for i, variable in enumerate(variables):
         variable.assign(arrays[f"{prefix}/{i}"])
 

@@ -1,6 +1,8 @@
 """What a recipe is: everything that it takes to reproduce one row of one paper's table."""
 
 import dataclasses
+import inspect
+import re
 import types
 import typing
 from collections.abc import Callable
@@ -50,14 +52,15 @@ class Recipe:
         paper: the publication.
         image_size: side of the square input, px.
         channels: 1 (grey) or 3.
-        batch_size: images per step.
+        batch_size: images per step, at least 1.
         flip_horizontal: probability of mirroring left and right while training.
         flip_vertical: probability of mirroring top and bottom while training.
         rotation_deg: rotation while training, uniform in +- this, degrees.
         shift: translation while training, uniform in +- this share of the side.
-        zoom: least and most magnification while training.
+        zoom: least and most magnification while training, above 0.
         gain: brightness factor while training, uniform in 1 +- this.
-        jit_compile: whether XLA compiles the training step.
+        jit_compile: whether XLA compiles the training step; TensorFlow's fixed order of
+            sums is then off, and two runs may differ in the last bits.
         cache: where decoded pixels are kept: auto, memory, disk or none.
         phantom_patients: patients of the phantom, used where no data is given.
         phantom_views: images of each of them.
@@ -80,11 +83,30 @@ class Recipe:
     zoom: tuple[float, float] = (1.0, 1.0)
     gain: float = 0.0
     jit_compile: bool = False
-    cache: str = "auto"
+    cache: typing.Literal["auto", "memory", "disk", "none"] = "auto"
     phantom_patients: int = 600
     phantom_views: int = 2
     target: str = "calcification"
     reported: Callable | None = None
+
+    def problems(self):
+        """Returns what is out of range, as a list of str; a paper's recipe adds its own."""
+        return unmet(
+            self,
+            {
+                "image_size": self.image_size >= 1,
+                "channels": self.channels in (1, 3),
+                "batch_size": self.batch_size >= 1,
+                "flip_horizontal": 0 <= self.flip_horizontal <= 1,
+                "flip_vertical": 0 <= self.flip_vertical <= 1,
+                "rotation_deg": self.rotation_deg >= 0,
+                "shift": self.shift >= 0,
+                "zoom": 0 < self.zoom[0] <= self.zoom[1],
+                "gain": self.gain >= 0,
+                "phantom_patients": self.phantom_patients >= 1,
+                "phantom_views": self.phantom_views >= 1,
+            },
+        )
 
     def settings(self):
         """Returns the fields that say how, as JSON can hold them."""
@@ -93,6 +115,34 @@ class Recipe:
             for f in dataclasses.fields(self)
             if f.name not in ("procedure", "reported")
         }
+
+
+def unmet(recipe, conditions):
+    """Returns a sentence for each field of a recipe whose condition does not hold."""
+    return [
+        f"--set {name}: out of range. {describe(type(recipe)).get(name, '')} "
+        f"Received: {_plain(getattr(recipe, name))}"
+        for name, holds in conditions.items()
+        if not holds
+    ]
+
+
+def describe(kind):
+    """Returns what each field of a recipe class means, from the docstrings.
+
+    Args:
+        kind: `Recipe` or a subclass.
+
+    Returns:
+        dict from field name to one line of text.
+    """
+    found = {}
+    for base in reversed(kind.__mro__[:-1]):
+        arguments = inspect.getdoc(base).partition("Args:\n")[2]
+        for entry in re.split(r"\n    (?=\w+: )", f"\n{arguments}"):
+            name, _, text = entry.partition(": ")
+            found[name.strip()] = " ".join(text.split())
+    return found
 
 
 # which recipe it is, not how it goes
@@ -126,7 +176,8 @@ def override(recipe, assignments):
         assignments: sequence of str, `"field=value"`; lists are written with commas.
 
     Raises:
-        SettingError: names every unknown field and every value of the wrong type.
+        SettingError: names every unknown field, every value of the wrong type or out of
+            range.
     """
     hints = typing.get_type_hints(type(recipe))
     fields = [f.name for f in dataclasses.fields(recipe) if f.name not in FIXED]
@@ -147,7 +198,10 @@ def override(recipe, assignments):
                 problems.append(f"--set {name}: {error}. Received: {text.strip()!r}")
     if problems:
         raise SettingError("\n".join(problems))
-    return dataclasses.replace(recipe, **values)
+    recipe = dataclasses.replace(recipe, **values)
+    if problems := recipe.problems():
+        raise SettingError("\n".join(problems))
+    return recipe
 
 
 def _parse(text, kind):
