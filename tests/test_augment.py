@@ -99,6 +99,16 @@ def test_gain_and_noise_stay_in_range():
     assert means.max() / means.min() > 1.2
 
 
+def test_colours_move_with_the_grey():
+    grey = batch()
+    strong = Augmentation(flip_horizontal=0.5, rotation_deg=40, shift=0.2, zoom=(0.7, 1.4))
+    alone, _ = augment(grey, None, strong, np.random.default_rng(3))
+    colour = np.concatenate([grey, 255 - grey, grey // 2], axis=-1)
+    pixels, _ = augment(colour, None, strong, np.random.default_rng(3))
+    np.testing.assert_allclose(pixels[..., :1], alone, atol=1e-6)
+    np.testing.assert_allclose(pixels[..., 1], 1 - pixels[..., 0], atol=1e-5)
+
+
 def test_soft_masks_stay_soft():
     masks = np.rint(255 * ramp(2, 8, 8, 1)).astype(np.uint8)
     images = np.zeros_like(masks)

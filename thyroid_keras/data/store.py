@@ -42,55 +42,59 @@ class PixelStore:
         self.size = tuple(size)
         self.channels = channels
         self.has_masks = any(s.mask is not None for s in table.samples)
-        self._record = (*self.size, channels + self.has_masks)
+        self._image_shape = (*self.size, channels)
+        self._mask_shape = (*self.size, 1)
+        self._image_bytes = int(np.prod(self._image_shape))
+        self._record_bytes = self._image_bytes + self.has_masks * int(np.prod(self._mask_shape))
         self.cache = choose_cache(len(table) * self._record_bytes) if cache == "auto" else cache
-        self._pixels = self._file = None
+        self._images = self._masks = self._file = None
         if self.cache == "memory":
-            self._pixels = np.empty((len(table), *self._record), np.uint8)
+            self._images = np.empty((len(table), *self._image_shape), np.uint8)
+            if self.has_masks:
+                self._masks = np.empty((len(table), *self._mask_shape), np.uint8)
         elif self.cache == "disk":
             self._file = tempfile.TemporaryFile(prefix="thyroid_keras_")
             weakref.finalize(self, self._file.close)
         self._fill(label)
-
-    @property
-    def _record_bytes(self):
-        return int(np.prod(self._record))
 
     def read(self, indices):
         """Returns images uint8 `(B, H, W, C)` and masks uint8 `(B, H, W, 1)` or `None`.
 
         The mask of a sample that has none is empty.
         """
-        if self._pixels is not None:
-            planes = self._pixels[indices]
-        else:
-            read = self._decode if self._file is None else self._read_record
-            planes = np.stack([read(i) for i in indices])
-        masks = planes[..., self.channels :] if self.has_masks else None
-        return planes[..., : self.channels], masks
+        if self._images is not None:
+            return self._images[indices], self._masks[indices] if self.has_masks else None
+        read = self._decode if self._file is None else self._read_record
+        images, masks = zip(*(read(i) for i in indices), strict=True)
+        return np.stack(images), np.stack(masks) if self.has_masks else None
 
     def _decode(self, index):
         image, mask = load_sample(self.table.samples[index], self.size, self.channels)
-        planes = np.zeros(self._record, np.uint8)
-        planes[..., : self.channels] = image.reshape(*self.size, self.channels)
-        if mask is not None:
-            planes[..., self.channels] = mask
-        return planes
+        if self.has_masks:
+            mask = np.zeros(self.size, np.uint8) if mask is None else mask
+            mask = mask.reshape(self._mask_shape)
+        return image.reshape(self._image_shape), mask
 
     def _read_record(self, index):
         data = os.pread(self._file.fileno(), self._record_bytes, index * self._record_bytes)
-        return np.frombuffer(data, np.uint8).reshape(self._record)
+        pixels = np.frombuffer(data, np.uint8)
+        image = pixels[: self._image_bytes].reshape(self._image_shape)
+        mask = pixels[self._image_bytes :].reshape(self._mask_shape) if self.has_masks else None
+        return image, mask
 
     def _keep(self, index):
         try:
-            planes = self._decode(index)
+            image, mask = self._decode(index)
         except ImageError as error:
             return str(error)
-        if self._pixels is not None:
-            self._pixels[index] = planes
+        if self._images is not None:
+            self._images[index] = image
+            if self.has_masks:
+                self._masks[index] = mask
         elif self._file is not None:
+            data = image.tobytes() + (mask.tobytes() if self.has_masks else b"")
             place = index * self._record_bytes
-            if os.pwrite(self._file.fileno(), planes.tobytes(), place) < self._record_bytes:
+            if os.pwrite(self._file.fileno(), data, place) < self._record_bytes:
                 return f"{tempfile.gettempdir()}: the disk is full; free space or set cache=none"
         return None
 

@@ -23,6 +23,7 @@ class Example:
         mask: bool `(H, W)`, the truth; `None` where nobody has drawn one.
         maps: dict from name to attention map `(h, w)`, any scale.
         predicted_mask: `(H, W)` in [0, 1], probabilities; `None` where the model has none.
+        mask_name: what to call `mask`, which may be weak.
         mask_threshold: from which a pixel is outlined, the one that Dice is taken at.
     """
 
@@ -36,6 +37,7 @@ class Example:
     maps: dict = dataclasses.field(default_factory=dict)
     predicted_mask: np.ndarray | None = None
     mask_threshold: float = 0.5
+    mask_name: str = "true mask"
 
 
 def choose_examples(labels, probabilities, *, threshold=0.5, count=2):
@@ -147,11 +149,11 @@ def _outline(ax, mask, colour):
 
 def _draw_true_mask(ax, example):
     if example.mask is None:
-        return "no true mask was drawn"
+        return f"no {example.mask_name}"
     if not np.any(example.mask):
-        return "true mask: empty"
+        return f"{example.mask_name}: empty"
     _outline(ax, np.asarray(example.mask) > 0, SKY)
-    return "true mask"
+    return example.mask_name
 
 
 def _draw_map(ax, example, name):
