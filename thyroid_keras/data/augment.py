@@ -129,7 +129,8 @@ def augment(images, masks, augmentation, rng, *, soft=False):
         images: uint8 `(B, H, W, C)`.
         masks: uint8 `(B, H, W, 1)`, 0 or 255 (anything between if `soft`), or `None`.
         augmentation: `Augmentation`, or `None` for the plain conversion.
-        rng: `numpy.random.Generator`; equal generators give equal batches.
+        rng: `numpy.random.Generator`; equal generators give equal batches. Not used, and
+            may be `None`, for the plain conversion.
         soft: bool, whether masks stay probabilities.
 
     Returns:
@@ -137,8 +138,10 @@ def augment(images, masks, augmentation, rng, *, soft=False):
         `None`: 0 and 1, set where at least half of the pixel is; in [0, 1] if `soft`.
     """
     a = augmentation or Augmentation()
-    matrices = affine_matrices(a, len(images), images.shape[1:3], rng)
-    gain = rng.uniform(1 - a.gain, 1 + a.gain, len(images)).astype(np.float32)
+    matrices, gain = [None] * len(images), np.ones(len(images), np.float32)
+    if augmentation is not None:
+        matrices = affine_matrices(a, len(images), images.shape[1:3], rng)
+        gain = rng.uniform(1 - a.gain, 1 + a.gain, len(images)).astype(np.float32)
     pixels = np.empty(images.shape, np.float32)
     truth = None if masks is None else np.empty(masks.shape, np.float32)
     # One image after the other, from a buffer that stays in the processor's cache: twice

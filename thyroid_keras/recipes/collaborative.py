@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from thyroid_keras.archs import build
-from thyroid_keras.data.augment import augment
+from thyroid_keras.data.augment import GREY_LEVEL
 from thyroid_keras.data.progress import track
 from thyroid_keras.data.samples import DataError
 from thyroid_keras.data.splits import stratified_subset
@@ -138,7 +138,7 @@ def pseudo_masks(segmenter, store, recipe):
     steps = range(0, len(masks), recipe.batch_size)
     for start in track(steps, "Drawing pseudo masks"):
         chosen = np.arange(start, min(start + recipe.batch_size, len(masks)))
-        images = augment(*store.read(chosen), None, None)[0]
+        images = store.read(chosen)[0] * GREY_LEVEL
         mask = keras.ops.convert_to_numpy(segmenter.predict_on_batch(images)["mask"])
         if recipe.pseudo_masks == "hard":
             mask = mask > recipe.pseudo_mask_threshold
