@@ -13,13 +13,21 @@ USER_ERRORS = (CheckpointError, DataError, ImageError, ModelError, RunError, Set
 DISCLAIMER = "Research use only; not a medical device."
 
 
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows a default where there is one."""
+
+    def _get_help_string(self, action):
+        shown = action.default not in (None, False, [], argparse.SUPPRESS)
+        return super()._get_help_string(action) if shown else action.help
+
+
 def parser(command, description, epilog=None):
     """Returns an `argparse` parser for `python -m thyroid_keras.<command>`."""
     return argparse.ArgumentParser(
         prog=f"python -m thyroid_keras.{command}",
         description=f"{description} {DISCLAIMER}",
         epilog=epilog,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_Formatter,
     )
 
 

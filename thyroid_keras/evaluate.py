@@ -8,7 +8,7 @@ def main(arguments=None):
     """Parses the command line and evaluates."""
     parser = cli.parser(
         "evaluate",
-        "Judges the model of a run: metrics with 95 %% intervals, predictions, plots, report.",
+        "Judges the model of a run: metrics with 95 % intervals, predictions, plots, report.",
     )
     parser.add_argument("folder", metavar="RUN", help="run folder")
     parser.add_argument(

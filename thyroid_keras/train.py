@@ -16,11 +16,11 @@ def main(arguments=None):
         "Trains a network, judges it on images it has never seen, and leaves a run folder "
         "with the model, its figures and a report. Without --data it learns from simulated "
         "ultrasound.",
-        "Fields for --set: see --set help.",
+        "`--arch NAME --set help` lists the settings with their meaning.",
     )
     add = parser.add_argument
     add("--arch", required=True, choices=sorted(RECIPES), help="network")
-    add("--data", metavar="PATH", help="folder, manifest.csv or packed .npz with images")
+    add("--data", metavar="PATH", help="folder, manifest.csv or packed .npz; default: the phantom")
     add("--target", help="which labels, where the data has several, e.g. calcification")
     add("--format", choices=sorted(FORMATS), help="of the data, if not recognised")
     add(
@@ -36,7 +36,7 @@ def main(arguments=None):
         nargs="+",
         default=[],
         metavar="FIELD=VALUE",
-        help="replaces settings of the recipe; `--set help` lists them",
+        help="replaces settings of the recipe",
     )
     add("--seed", type=int, default=0, help="of splits, weights and batches")
     add("--precision", choices=PRECISIONS, default="auto", help="of the arithmetic")
