@@ -1,4 +1,4 @@
-"""Who may import whom; the drawing of the house is in the README."""
+"""Who may import whom; the README says it in words."""
 
 import ast
 from pathlib import Path

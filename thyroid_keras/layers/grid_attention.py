@@ -20,8 +20,8 @@ class GridAttention(layers.Layer):
         softmax     alpha = exp(q) / sum(exp(q))
         sigmoid     alpha = 1 / (1 + exp(-q))
 
-    The layer returns the map alone: `archs.blocks.attention_pool` forms the weighted
-    sum of a classifier, `archs.blocks.attention_skip` the weighted skip of a U-net.
+    The layer returns the map alone: `AttentionPool` forms the weighted sum of a
+    classifier, a product with x the weighted skip of a U-net.
 
     Args:
         inter_channels: int >= 1, the width D at which x and g are added (C_int).
