@@ -14,6 +14,7 @@ from thyroid_keras.evaluation import evaluate as evaluate_model
 from thyroid_keras.loading import float32_twin, load
 from thyroid_keras.narration import conclusion, introduction
 from thyroid_keras.preparation import (
+    check_folds,
     check_same,
     choose_recipe,
     has_targets,
@@ -46,6 +47,9 @@ def train(
     seed=0,
     precision="auto",
     resume=False,
+    on_bad="fail",
+    folds=None,
+    fold=None,
     say=print,
 ):
     """Trains an architecture, judges it on the test split, and leaves a run folder.
@@ -61,6 +65,10 @@ def train(
         seed: int >= 0, of splits, weights and batches.
         precision: see `training.set_precision`.
         resume: whether to go on with the run in `out`.
+        on_bad: `"fail"`: any fault in the data ends the run before it starts; `"skip"`:
+            faulty samples are left out and counted.
+        folds: int >= 2: the test set is one of so many grouped folds; `None`: one split.
+        fold: int in [0, folds), which of them.
         say: function of one line of text, told what a person wants to know.
 
     Returns:
@@ -76,9 +84,11 @@ def train(
         raise SettingError(f"--seed must be from 0 to {2**32 - 1}. Received: seed={seed}")
     if resume and out is None:
         raise RunError("--resume needs the folder of the run, --out DIR. Received: out=None")
+    check_folds(folds, fold)
     folder = out or default_folder(arch, datetime.datetime.now())
     with SignalGuard() as guard, Run.create(folder, resume=resume) as run:
         source = {"path": data, "format": format, "target": target, "seed": seed}
+        source |= {"on_bad": on_bad, "folds": folds, "fold": fold}
         precision = set_precision(precision)
         if resume and run.config.exists():
             check_same(run.read_config(), recipe, source, seed, precision)

@@ -8,13 +8,14 @@ from thyroid_keras.data.phantom import phantom
 from thyroid_keras.data.readers import FORMATS, read
 from thyroid_keras.data.samples import DataError
 from thyroid_keras.data.split_file import read_split, write_split
-from thyroid_keras.data.splits import make_splits
+from thyroid_keras.data.splits import make_folds, make_splits
 from thyroid_keras.recipes import RECIPES
 from thyroid_keras.runs import RunError
 from thyroid_keras.training import SettingError, override
 from thyroid_keras.training.backend import gpu_capability
 
 SCALES = ("quick", "paper")
+ON_BAD = ("fail", "skip")
 
 
 def choose_recipe(arch, scale, settings):
@@ -38,7 +39,8 @@ def read_table(source, recipe):
     """Reads the data set of a run, or simulates it.
 
     Args:
-        source: dict of `path` (`None`: the phantom), `format`, `target`, `seed`.
+        source: dict of `path` (`None`: the phantom), `format`, `target`, `seed`,
+            `on_bad`, `folds` and `fold`.
         recipe: `Recipe`.
 
     Returns:
@@ -86,9 +88,27 @@ def split_data(run, source, recipe, seed):
     table = read_table(source, recipe)
     if run.split.exists():
         return read_split(run.split, table)
-    splits = make_splits(table, seed=seed)
+    if source["folds"] is None:
+        splits = make_splits(table, seed=seed)
+    else:
+        splits = make_folds(table, source["folds"], source["fold"], seed=seed)
     write_split(run.split, splits)
     return splits
+
+
+def check_folds(folds, fold):
+    """Refuses a fold without folds, and the other way round.
+
+    Raises:
+        SettingError: unless both are `None`, or `fold` is one of at least two folds.
+    """
+    if folds is None and fold is None:
+        return
+    if folds is None or fold is None or folds < 2 or not 0 <= fold < folds:
+        raise SettingError(
+            "--folds K (at least 2) and --fold I (0 to K-1) go together. "
+            f"Received: folds={folds}, fold={fold}"
+        )
 
 
 def check_same(config, recipe, source, seed, precision):

@@ -3,7 +3,7 @@
 from thyroid_keras import cli
 from thyroid_keras.data.readers import FORMATS
 from thyroid_keras.experiment import train
-from thyroid_keras.preparation import SCALES
+from thyroid_keras.preparation import ON_BAD, SCALES
 from thyroid_keras.recipes import RECIPES
 from thyroid_keras.training.backend import PRECISIONS
 from thyroid_keras.training.recipe import FIXED, describe
@@ -41,6 +41,9 @@ def main(arguments=None):
     add("--seed", type=int, default=0, help="of splits, weights and batches")
     add("--precision", choices=PRECISIONS, default="auto", help="of the arithmetic")
     add("--resume", action="store_true", help="go on with the run in --out")
+    add("--on-bad", choices=ON_BAD, default="fail", help="faulty files: end, or leave them out")
+    add("--folds", type=int, metavar="K", help="test on one of K grouped folds; see --fold")
+    add("--fold", type=int, metavar="I", help="which fold is tested, 0 to K-1")
     chosen = parser.parse_args(arguments)
     if "help" in chosen.settings:
         cli.run(list_settings, recipe=RECIPES[chosen.arch][chosen.recipe or "quick"])
