@@ -11,6 +11,16 @@ import thyroid_keras as tk
 
 SMALL = {"image_shape": (32, 48, 1), "stage_filters": (4, 6, 8, 10, 12)}
 ARCHS = ("cs_agnet", "ds_agnet", "vgg_unet", "vgg_unet_seg")
+SMALL_SONONET = {
+    "image_shape": (37, 50, 1),
+    "num_classes": 3,
+    "filters": 2,
+    "stage_convs": (1, 2, 1, 1, 1),
+}
+SONONETS = {
+    "sononet": ("sononet", {}),
+    **{a: ("ag_sononet", {"aggregation": a}) for a in ("mean", "deep_sup", "ft", "concat")},
+}
 
 
 def trainable(model):
@@ -33,6 +43,29 @@ def test_classification_branch_alone():
 @pytest.mark.parametrize("name", ARCHS)
 def test_contract(name, tmp_path):
     check_arch(lambda: tk.build(name, **SMALL), tmp_path)
+
+
+@pytest.mark.parametrize("name", SONONETS)
+def test_sononet_contract(name, tmp_path):
+    arch, arguments = SONONETS[name]
+    check_arch(lambda: tk.build(arch, **SMALL_SONONET, **arguments), tmp_path, logits=True)
+
+
+@pytest.mark.parametrize(("name", "jit"), [("sononet", True), ("ft", True), ("deep_sup", False)])
+def test_one_step_moves_every_weight_of_sononet(name, jit):
+    arch, arguments = SONONETS[name]
+    model = tk.build(arch, **SMALL_SONONET, **arguments)
+    before = model.get_weights()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    classes = np.array([0, 1, 2, 1])
+    if isinstance(model.output, dict):
+        loss, classes = dict.fromkeys(model.output, loss), dict.fromkeys(model.output, classes)
+    model.compile(keras.optimizers.SGD(1.0), loss, jit_compile=jit)
+    assert np.isfinite(model.train_on_batch(ramp(4, 37, 50, 1), classes)).all()
+    for variable, old in zip(model.weights, before, strict=True):
+        # a bias before a normalisation cancels, that of the gates' scores included
+        if variable.name != "bias" or variable.path.startswith("logits"):
+            assert not np.array_equal(variable.numpy(), old), variable.path
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1] / "thyroid_keras"
-LOW = {"layers", "losses", "metrics", "runs", "_quiet", "_version"}
+LOW = {"layers", "losses", "metrics", "runs", "votes", "_quiet", "_version"}
 LEARNING = {"archs", "data", "explain", "loading", "recipes", "training"}
 MAY_IMPORT = {
     **{part: set() for part in LOW},
@@ -15,20 +15,51 @@ MAY_IMPORT = {
     "loading": set(),
     "training": {"losses", "metrics", "runs"},
     "explain": {"layers", "archs"},
+    "convert": {"archs", "layers", "runs"},
     "recipes": {"archs", "data", "losses", "training"},
-    "prediction": {"data"},
+    "prediction": {"data", "metrics"},
+    "ensemble": {"prediction"},
     "report": {"metrics", "runs"},
     "narration": {"metrics", "recipes", "report", "training"},
     "evaluation": LOW | LEARNING | {"prediction", "report"},
     "inspection": LOW | LEARNING | {"prediction"},
+    "pooling": LOW | LEARNING | {"ensemble", "evaluation", "report"},
+    "cross_validation": LOW
+    | LEARNING
+    | {"evaluation", "experiment", "narration", "other_data", "pooling", "preparation", "signals"},
+    "comparison": {"data", "metrics", "narration", "report", "runs"},
     "signals": {"training"},
     "preparation": LOW | LEARNING,
-    "experiment": LOW | LEARNING | {"evaluation", "narration", "preparation", "signals"},
-    "cli": LOW | LEARNING,
+    "other_data": {"data", "preparation", "runs"},
+    "data_report": {"data", "runs", "training"},
+    "experiment": LOW
+    | LEARNING
+    | {"evaluation", "narration", "other_data", "preparation", "signals"},
+    "benchmarking": LOW | LEARNING | {"preparation"},
+    "serving": {"data", "loading", "prediction", "runs"},
+    "tables": LOW | LEARNING | {"pooling", "preparation", "report", "signals"},
+    "cli": LOW | LEARNING | {"convert"},
 }
-COMMANDS = {"train", "evaluate", "predict", "explain/__main__", "__main__", "__init__"}
+COMMANDS = {
+    "bench",
+    "check_data",
+    "train",
+    "crossval",
+    "compare",
+    "evaluate",
+    "predict",
+    "explain/__main__",
+    "export",
+    "convert/__main__",
+    "table",
+    "__main__",
+    "__init__",
+}
 ONLY_IN = {
-    "tensorflow": {"_quiet", "layers/batch_norm", "data/pipeline", "training/backend"},
+    "tensorflow": {"_quiet", "layers/batch_norm", "data/pipeline", "training/backend",
+                   "training/adam", "benchmarking/profile",
+                   "serving/decode", "serving/octets", "serving/resize", "serving/signatures",
+                   "serving/upright"},
     "jax": {"training/backend"},
     "sklearn": {"metrics/classification", "data/dealing"},
     "matplotlib": {"explain/overlay", "report/gallery", "report/learning", "report/plots",

@@ -23,12 +23,28 @@ def test_grid_attention_contract(normalization):
     )
 
 
+def test_grid_attention_contract_with_one_gating_vector():
+    check_layer(
+        lambda **kwargs: GridAttention(
+            4,
+            gating="global",
+            kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_in"),
+            psi_bias_initializer=keras.initializers.Constant(3.0),
+            **kwargs,
+        ),
+        (13, 10, 5),
+        (4, 3, 6),
+        weights_that_move=("kernel",),
+    )
+
+
 def test_batch_norm_contract():
     check_layer(lambda **kwargs: BatchNorm(**kwargs), (7, 5, 3))
 
 
 def test_attention_pool_contract():
-    check_layer(lambda **kwargs: AttentionPool(**kwargs), (7, 5, 3), (7, 5, 1))
+    for pool in ("sum", "mean"):
+        check_layer(lambda pool=pool, **kwargs: AttentionPool(pool, **kwargs), (7, 5, 3), (7, 5, 1))
 
 
 def grid_attention_numpy(x, g, weights, normalization):
@@ -70,6 +86,23 @@ def test_grid_attention_is_the_equation(normalization):
         assert (alpha.min((1, 2, 3)) == 0).all()
 
 
+def test_one_gating_vector_is_the_mean_of_the_grid():
+    x, g = ramp(2, 13, 10, 5), ramp(2, 4, 3, 6)
+    layer = GridAttention(4, "sigmoid", gate_bias=True, gating="global")
+    layer(x, g)
+    weights = [w + 0.1 * ramp(*w.shape) for w in layer.get_weights()]
+    layer.set_weights(weights)
+    mean = np.broadcast_to(g.mean((1, 2), keepdims=True), g.shape)
+    expected = grid_attention_numpy(x.astype(float), mean, weights, "sigmoid")
+    np.testing.assert_allclose(ops.convert_to_numpy(layer(x, g)), expected, atol=1e-6)
+
+
+def test_kernels_of_equal_shape_start_apart():
+    layer = GridAttention(4, kernel_initializer=keras.initializers.HeNormal())
+    layer(ramp(2, 4, 4, 5), ramp(2, 2, 2, 5))
+    assert not np.array_equal(layer.theta.kernel.numpy(), layer.phi.kernel.numpy())
+
+
 def test_grid_attention_ignores_scale_and_bias_of_psi():
     x, g = ramp(2, 8, 8, 5), ramp(2, 4, 4, 6)
     layer = GridAttention(4)
@@ -86,7 +119,12 @@ def test_grid_attention_is_uniform_where_scores_are_constant(normalization, valu
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"inter_channels": 0}, {"inter_channels": 2, "normalization": "sum"}]
+    "arguments",
+    [
+        {"inter_channels": 0},
+        {"inter_channels": 2, "normalization": "sum"},
+        {"inter_channels": 2, "gating": "vector"},
+    ],
 )
 def test_grid_attention_names_the_wrong_argument(arguments):
     with pytest.raises(ValueError, match="Received: "):
@@ -133,6 +171,10 @@ def test_attention_pool_is_the_weighted_sum():
     x, alpha = ramp(2, 5, 4, 3), ramp(2, 5, 4, 1)
     pooled = ops.convert_to_numpy(AttentionPool()(x, alpha))
     np.testing.assert_allclose(pooled, (x * alpha).sum((1, 2)), rtol=1e-5)
+    pooled = ops.convert_to_numpy(AttentionPool("mean")(x, alpha))
+    np.testing.assert_allclose(pooled, (x * alpha).mean((1, 2)), rtol=1e-5)
+    with pytest.raises(ValueError, match="Received: pool="):
+        AttentionPool("max")
 
 
 def test_layers_agree_on_jax():

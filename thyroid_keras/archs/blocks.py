@@ -7,14 +7,17 @@ from thyroid_keras.layers.batch_norm import BatchNorm
 # Of the moving statistics. Keras's 0.99 still holds a third of the first weights' statistics
 # after 100 steps, which is all that a small data set has in several epochs.
 MOMENTUM = 0.9
+CONV = {"kernel_initializer": "he_normal"}
+NORM = {"momentum": MOMENTUM}
 
 
-def conv_bn_relu(x, filters, *, kernel_size=3, name):
-    """Convolution (same padding, with bias), batch normalisation, ReLU."""
-    x = layers.Conv2D(
-        filters, kernel_size, padding="same", kernel_initializer="he_normal", name=name
-    )(x)
-    x = BatchNorm(momentum=MOMENTUM, name=f"{name}_bn")(x)
+def conv_bn_relu(x, filters, *, kernel_size=3, name, conv=CONV, norm=NORM):
+    """Convolution (same padding, with bias), batch normalisation, ReLU.
+
+    `conv` and `norm` are further arguments of the first two layers.
+    """
+    x = layers.Conv2D(filters, kernel_size, padding="same", name=name, **conv)(x)
+    x = BatchNorm(name=f"{name}_bn", **norm)(x)
     return layers.ReLU(name=f"{name}_relu")(x)
 
 

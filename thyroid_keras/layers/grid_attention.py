@@ -4,6 +4,7 @@ import keras
 from keras import layers, ops
 
 NORMALIZATIONS = ("mean_flow", "softmax", "sigmoid", "range")
+GATINGS = ("grid", "global")
 EPSILON = 1e-7
 
 
@@ -23,10 +24,17 @@ class GridAttention(layers.Layer):
     The layer returns the map alone: `AttentionPool` forms the weighted sum of a
     classifier, a product with x the weighted skip of a U-net.
 
+    With `gating="global"` the mean of g over its grid, one vector per image, takes the
+    place of the resized map.
+
     Args:
         inter_channels: int >= 1, the width D at which x and g are added (C_int).
         normalization: `"mean_flow"`, `"softmax"`, `"sigmoid"` or `"range"`.
         gate_bias: bool, whether phi has a bias (the papers' b_g).
+        gating: `"grid"`, or `"global"` for one gating vector per image.
+        kernel_initializer: of theta, phi and psi, a Keras initializer or its name.
+        phi_bias_initializer: of the bias of phi, where it has one.
+        psi_bias_initializer: of the bias b of psi.
 
     Call arguments:
         x: `(B, H, W, C)`, the features to be weighed; H and W static.
@@ -38,16 +46,29 @@ class GridAttention(layers.Layer):
         the equations then have no value, are uniform: 1 / (H W), and 1.
 
     Raises:
-        ValueError: if `inter_channels` is below 1 or `normalization` is unknown.
+        ValueError: if `inter_channels` is below 1, or `normalization` or `gating` is
+            unknown.
 
     Reference: Schlemper et al. 2018, arXiv:1804.05338, Eq. 2 and Sec. 2; the
         authors' code for the normalisations.
     Deviation: no bias in phi by default, as in the authors' code (Eq. 2 has b_g);
         denominators are guarded, where the authors' code divides 0 by 0; half-pixel
-        bilinear resizing, where the authors' PyTorch of 2018 aligned corners.
+        bilinear resizing, where the authors' PyTorch of 2018 aligned corners;
+        `"global"` keeps the form of Eq. 2, since in Eq. 1 the gating vector adds the
+        same number to every position, which all normalisations but sigmoid cancel.
     """
 
-    def __init__(self, inter_channels, normalization="mean_flow", gate_bias=False, **kwargs):
+    def __init__(
+        self,
+        inter_channels,
+        normalization="mean_flow",
+        gate_bias=False,
+        gating="grid",
+        kernel_initializer="he_normal",
+        phi_bias_initializer="zeros",
+        psi_bias_initializer="zeros",
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if inter_channels < 1:
             raise ValueError(
@@ -58,13 +79,28 @@ class GridAttention(layers.Layer):
                 f"`normalization` must be one of {NORMALIZATIONS}. "
                 f"Received: normalization={normalization!r}"
             )
+        if gating not in GATINGS:
+            raise ValueError(f"`gating` must be one of {GATINGS}. Received: gating={gating!r}")
         self.inter_channels = inter_channels
         self.normalization = normalization
         self.gate_bias = gate_bias
-        conv = {"kernel_size": 1, "kernel_initializer": "he_normal", "dtype": self.dtype_policy}
+        self.gating = gating
+        self.kernel_initializer = _plain(kernel_initializer)
+        self.phi_bias_initializer = _plain(phi_bias_initializer)
+        self.psi_bias_initializer = _plain(psi_bias_initializer)
+        conv = {
+            "kernel_size": 1,
+            "kernel_initializer": self.kernel_initializer,
+            "dtype": self.dtype_policy,
+        }
         self.theta = layers.Conv2D(inter_channels, use_bias=False, **conv)
-        self.phi = layers.Conv2D(inter_channels, use_bias=gate_bias, **conv)
-        self.psi = layers.Conv2D(1, **conv)
+        self.phi = layers.Conv2D(
+            inter_channels,
+            use_bias=gate_bias,
+            bias_initializer=self.phi_bias_initializer,
+            **conv,
+        )
+        self.psi = layers.Conv2D(1, bias_initializer=self.psi_bias_initializer, **conv)
 
     def build(self, x_shape, g_shape):
         self.theta.build(x_shape)
@@ -72,7 +108,11 @@ class GridAttention(layers.Layer):
         self.psi.build((*x_shape[:-1], self.inter_channels))
 
     def call(self, x, g):
-        g_BHWD = ops.image.resize(self.phi(g), x.shape[1:3])
+        if self.gating == "global":
+            g_B11G = ops.mean(ops.cast(g, "float32"), axis=(1, 2), keepdims=True)
+            g_BHWD = self.phi(g_B11G)
+        else:
+            g_BHWD = ops.image.resize(self.phi(g), x.shape[1:3])
         q_BHW1 = self.psi(ops.relu(self.theta(x) + g_BHWD))
         # half-precision sums over H, W lose small weights or overflow
         return self._normalize(ops.cast(q_BHW1, "float32"))
@@ -105,4 +145,19 @@ class GridAttention(layers.Layer):
             "inter_channels": self.inter_channels,
             "normalization": self.normalization,
             "gate_bias": self.gate_bias,
+            "gating": self.gating,
+            "kernel_initializer": self.kernel_initializer,
+            "phi_bias_initializer": self.phi_bias_initializer,
+            "psi_bias_initializer": self.psi_bias_initializer,
         }
+
+
+def _plain(initializer):
+    """An initializer's name or configuration.
+
+    Convolutions that share one initializer object and a shape start with equal weights;
+    from its configuration each makes its own.
+    """
+    if isinstance(initializer, (str, dict)):
+        return initializer
+    return keras.initializers.serialize(initializer)

@@ -1,0 +1,38 @@
+"""python -m thyroid_keras.convert: other people's weights as a model of ours."""
+
+from thyroid_keras import cli
+from thyroid_keras.archs.sononet import AGGREGATIONS
+from thyroid_keras.convert import convert
+from thyroid_keras.convert.conversion import CONVERTIBLE
+from thyroid_keras.layers.grid_attention import NORMALIZATIONS
+
+
+def main(arguments=None):
+    """Parses the command line and converts."""
+    parser = cli.parser(
+        "convert",
+        "Writes a checkpoint of the authors' PyTorch or Lasagne code as a .keras file. Nothing "
+        "in the checkpoint is executed.",
+    )
+    add = parser.add_argument
+    add(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help=".pth, or .npz with PyTorch's names or in Lasagne's order",
+    )
+    add("--arch", required=True, choices=CONVERTIBLE, help="network that the weights are of")
+    add("--out", metavar="FILE.keras", required=True, help="file to write")
+    add(
+        "--image-size",
+        type=int,
+        nargs=2,
+        metavar=("H", "W"),
+        help="of the images, in pixels; default: 208 272, for Lasagne's weights 224 288",
+    )
+    add("--aggregation", choices=AGGREGATIONS, help="default: as the shapes tell")
+    add("--normalization", choices=NORMALIZATIONS, help="of the gates; default: mean_flow")
+    cli.run(convert, **vars(parser.parse_args(arguments)))
+
+
+if __name__ == "__main__":
+    main()
