@@ -18,10 +18,11 @@ import thyroid_keras as tk  # isort: skip  before Keras, which it starts quietly
 
 import keras
 import numpy as np
+from benchmark_audit import benchmark_audit, benchmark_near  # noqa: F401  run by name
 
-from thyroid_keras.data.augment import Augmentation
+from thyroid_keras.data.augment import AG_SONONET, Augmentation, augment
 from thyroid_keras.data.batches import Batches
-from thyroid_keras.data.phantom import phantom
+from thyroid_keras.data.phantom import phantom, phantom_planes
 from thyroid_keras.data.pipeline import dataset
 from thyroid_keras.data.samples import Sample, SampleTable
 from thyroid_keras.data.store import PixelStore
@@ -80,6 +81,29 @@ def benchmark_phantom():
         start = time.perf_counter()
         count = len(phantom(100, target=target, progress=False))
         print(f"phantom, {target}: {count / (time.perf_counter() - start):.0f} images/s")
+
+
+def benchmark_planes():
+    """Simulated fetal frames of 208x272 per second of processor time."""
+    cv2.setNumThreads(1)
+    phantom_planes(1, progress=False)
+    start = time.process_time()
+    count = len(phantom_planes(10, progress=False))
+    print(f"phantom of fetal planes: {count / (time.process_time() - start):.0f} images/s")
+
+
+def benchmark_augment208(rounds=8):
+    """AG-SonoNet's augmentation of uint8 frames of 208x272 to float32: the best of several."""
+    cv2.setNumThreads(1)
+    frames = np.stack([s.image for s in phantom_planes(4, progress=False).samples])[..., None]
+    rng = np.random.default_rng(0)
+    seconds = []
+    for _ in range(rounds):
+        start = time.process_time()
+        for _ in range(4):
+            augment(frames, None, AG_SONONET, rng)
+        seconds.append(time.process_time() - start)
+    print(f"augmentation at 208x272: {4 * len(frames) / min(seconds):.0f} images/s")
 
 
 def benchmark_pipeline():
@@ -203,7 +227,17 @@ def stream(folder, count):
 
 def main():
     """Runs one benchmark, or all."""
-    names = ("phantom", "pipeline", "precision", "fit", "streaming")
+    names = (
+        "phantom",
+        "planes",
+        "augment208",
+        "pipeline",
+        "precision",
+        "fit",
+        "streaming",
+        "audit",
+        "near",
+    )
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=(*names, "all", "stream"))
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)

@@ -5,7 +5,14 @@ import pytest
 from check import ramp
 from scipy import ndimage
 
-from thyroid_keras.data.augment import Augmentation, affine_matrices, augment
+from thyroid_keras.data.augment import (
+    AG_SONONET,
+    AG_SONONET_AUTHORS,
+    Augmentation,
+    affine_matrices,
+    augment,
+    move_boxes,
+)
 
 
 def batch(count=4, height=48, width=64):
@@ -82,6 +89,85 @@ def test_anisotropic_zoom_is_an_option():
     assert not np.allclose(drawn[1][:, 0, 0], drawn[1][:, 1, 1])
 
 
+def test_the_paper_of_ag_sononet_in_its_own_words():
+    matrices = affine_matrices(AG_SONONET, 4000, (208, 272), np.random.default_rng(0))
+    linear = matrices[:, :, :2]
+    zoom = np.sqrt(np.abs(np.linalg.det(linear)))
+    assert 0.7 <= zoom.min() < 0.71 and 1.29 < zoom.max() <= 1.3
+    # one zoom for both axes: what is left is a rotation, mirrored or not
+    rotation = linear / zoom[:, None, None]
+    np.testing.assert_allclose(
+        rotation @ rotation.transpose(0, 2, 1), [np.eye(2)] * 4000, atol=1e-9
+    )
+    angle = np.rad2deg(np.arcsin(rotation[:, 0, 1]))
+    assert 24.9 < np.abs(angle).max() <= 25
+    mirrored = np.linalg.det(linear) < 0
+    assert 0.45 < mirrored.mean() < 0.55
+    centre = np.array([135.5, 103.5])
+    shift = matrices @ [*centre, 1] - centre
+    assert (3.98 < np.abs(shift).max(0)).all() and np.abs(shift).max() <= 4
+
+
+def test_the_authors_code_maps_output_to_input():
+    """Their matrix takes output to input: rotation times translation times zoom."""
+    size, count = (208, 272), 2000
+    matrices = affine_matrices(AG_SONONET_AUTHORS, count, size, np.random.default_rng(1))
+    back = np.linalg.inv(np.concatenate([matrices, [[[0, 0, 1]]] * count], axis=1))
+    centre = np.array([[1, 0, 135.5], [0, 1, 103.5], [0, 0, 1]])
+    around = np.linalg.inv(centre) @ back @ centre
+    linear = around[:, :2, :2]
+    zoom = np.linalg.norm(linear, axis=1)  # of columns: it acts on the output's own axes
+    assert (0.7 <= zoom.min(0)).all() and (zoom.min(0) < 0.71).all()
+    assert (1.29 < zoom.max(0)).all() and (zoom.max(0) <= 1.3).all()
+    assert np.abs(np.corrcoef(zoom.T)[0, 1]) < 0.1
+    turned = linear / zoom[:, None, :]
+    np.testing.assert_allclose(turned.transpose(0, 2, 1) @ turned, [np.eye(2)] * count, atol=1e-9)
+    shift = np.abs(np.linalg.inv(turned) @ around[:, :2, 2:])[..., 0]
+    for axis, side in enumerate((272, 208)):
+        assert 0.099 * side < shift[:, axis].max() <= 0.1 * side
+    assert np.rad2deg(np.arccos(np.abs(turned[:, 0, 0]))).max() <= 15
+
+
+def test_sonography_fits_frames_that_are_not_square():
+    images, setting = batch(6, 52, 68), AG_SONONET
+    pixels, masks = augment(images, images, setting, np.random.default_rng(5))
+    matrices = affine_matrices(setting, 6, (52, 68), np.random.default_rng(5))
+    rows, columns = np.mgrid[:52, :68]
+    for image, matrix, pixel in zip(images[..., 0], matrices, pixels[..., 0], strict=True):
+        inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))
+        x, y, _ = inverse @ np.stack([columns.ravel(), rows.ravel(), np.ones(rows.size)])
+        # outside the picture its nearest pixel
+        expected = ndimage.map_coordinates(image / 255, [y, x], order=1, mode="nearest")
+        np.testing.assert_allclose(pixel.ravel(), expected, atol=1e-3)
+    np.testing.assert_array_equal(masks, pixels * 255 >= 127.5)
+
+
+def test_boxes_follow_the_mask():
+    size, count = (104, 136), 40
+    rng = np.random.default_rng(2)
+    boxes = np.stack(
+        [rng.integers(a, b, count) for a, b in ((30, 70), (30, 50), (8, 40), (8, 30))], 1
+    )
+    upright = Augmentation(flip_horizontal=0.5, shift_px=9, zoom=(0.8, 1.2), anisotropic_zoom=True)
+    for setting, slack in ((upright, 1.0), (AG_SONONET, 2.5)):
+        masks = np.zeros((count, *size, 1), np.uint8)
+        for mask, (left, top, width, height) in zip(masks, boxes, strict=True):
+            mask[top : top + height, left : left + width] = 255
+        _, moved = augment(masks, masks, setting, np.random.default_rng(3))
+        matrices = affine_matrices(setting, count, size, np.random.default_rng(3))
+        for box, mask in zip(move_boxes(boxes, matrices, size), moved[..., 0], strict=True):
+            rows, columns = mask.any(1).nonzero()[0], mask.any(0).nonzero()[0]
+            drawn = (columns[0], rows[0], np.ptp(columns) + 1, np.ptp(rows) + 1)
+            np.testing.assert_allclose(box, drawn, atol=slack)
+
+
+def test_boxes_end_at_the_edge():
+    still, away = np.eye(2, 3), np.array([[1.0, 0, 500], [0, 1, 0]])
+    boxes = [[10, 20, 30, 40], [-5, 0, 20, 300], [10, 20, 30, 40]]
+    moved = move_boxes(boxes, np.stack([still, still, away]), (104, 136))
+    np.testing.assert_allclose(moved, [[10, 20, 30, 40], [0, 0, 15, 104], [136, 20, 0, 40]])
+
+
 def test_equal_generators_give_equal_batches():
     setting = Augmentation(rotation_deg=30, gain=0.2, noise=0.05)
     first, second, other = (
@@ -124,6 +210,8 @@ def test_soft_masks_stay_soft():
         ({"zoom": (0.0, 1.0)}, "zoom"),
         ({"zoom": (1.2, 1.0)}, "zoom"),
         ({"fill": "wrap"}, "fill"),
+        ({"shift_px": -1}, "shift_px"),
+        ({"shift": 0.1, "shift_px": 4}, "shift"),
     ],
 )
 def test_wrong_settings_are_named(setting, name):

@@ -42,7 +42,7 @@ def test_caches_hold_the_same_pixels(cache, tmp_path):
 
 
 def test_cache_is_chosen_by_size(monkeypatch):
-    monkeypatch.setattr(store_module, "_free_memory", lambda: 1000)
+    monkeypatch.setattr(store_module, "free_memory", lambda: 1000)
     assert choose_cache(250) == "memory"
     assert choose_cache(251) == "disk"
     assert choose_cache(1 << 62) == "none"

@@ -1,7 +1,6 @@
 """The decoder: every format right, every damaged file refused by name."""
 
 import io
-import os
 import re
 import warnings
 import zlib
@@ -12,7 +11,6 @@ import pytest
 from PIL import Image, ImageOps
 
 from thyroid_keras.data.decode import (
-    check_files,
     crop,
     decode,
     load_sample,
@@ -21,7 +19,7 @@ from thyroid_keras.data.decode import (
     resize_mask,
 )
 from thyroid_keras.data.pictures import ImageError
-from thyroid_keras.data.samples import Sample, SampleTable
+from thyroid_keras.data.samples import Sample
 
 RNG = np.random.default_rng(0)
 GRAY = RNG.integers(0, 256, (37, 53), np.uint8)
@@ -267,14 +265,3 @@ def test_masks_of_another_size_or_without_bright_pixels_are_refused():
         load_sample(sample(GRAY, np.zeros((20, 10), np.uint8)))
     with pytest.raises(ImageError, match="brightest pixel is 1; store 0 and 255"):
         load_sample(sample(GRAY, (GRAY > 127).astype(np.uint8)))
-
-
-def test_check_files_lists_every_problem(tmp_path):
-    (tmp_path / "good.png").write_bytes(encode(GRAY))
-    (tmp_path / "bad.png").write_bytes(encode(GRAY)[:300])
-    paths = [os.path.join(tmp_path, name) for name in ("good.png", "bad.png", "absent.png")]
-    samples = tuple(
-        Sample(name=path, image=path, label=0, group=path) for path in [*paths, *paths[1:]]
-    )
-    problems = check_files(SampleTable(name="t", samples=samples, class_names=("a", "b")), False)
-    assert [problem.split(": ")[0] for problem in problems] == paths[1:] * 2

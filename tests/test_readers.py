@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from thyroid_keras.data.decode import check_files
+from thyroid_keras.data.audit import audit
 from thyroid_keras.data.folder import read_folder
 from thyroid_keras.data.labels import natural_order
 from thyroid_keras.data.manifest import read_manifest
@@ -20,8 +20,8 @@ def picture(path, value=0):
 @pytest.fixture
 def pictures(tmp_path):
     root = tmp_path / "set"
-    for name in ("a.png", "b.png", "deep/c.png", "a_mask.png"):
-        picture(root / name, 255)
+    for name, value in {"a.png": 9, "b.png": 8, "deep/c.png": 7, "a_mask.png": 255}.items():
+        picture(root / name, value)
     return root
 
 
@@ -56,7 +56,7 @@ def test_manifest_in_every_spelling(pictures, encoding, newline):
     assert [s.split for s in table.samples] == ["train", "val", "test"]
     assert [s.name for s in table.samples] == ["a.png", "b.png", "deep/c.png"]
     assert table.samples[0].mask.endswith("a_mask.png") and table.samples[1].mask is None
-    assert table.notes == () and check_files(table, progress=False) == []
+    assert table.notes == () and audit(table, split=False, progress=False).problems == ()
     assert read(pictures).samples == table.samples
 
 
@@ -75,17 +75,17 @@ def test_manifest_lists_every_fault_by_row(pictures, tmp_path):
     (pictures / "linked").symlink_to(tmp_path)
     rows = [
         ("a.png,x,,g,train", None),
-        ("../outside.png,x,,g,train", "leaves the manifest's folder"),
-        (f"{tmp_path}/outside.png,x,,g,train", "leaves the manifest's folder"),
-        (f"{pictures}/b.png,x,,g,train", "leaves the manifest's folder"),
-        ("deep/../../outside.png,x,,g,train", "leaves the manifest's folder"),
-        ("link.png,x,,g,train", "leaves the manifest's folder"),
-        ("linked/outside.png,x,,g,train", "leaves the manifest's folder"),
-        ("b.png,y,../outside.png,g,train", "leaves the manifest's folder"),
+        ("../outside.png,x,,g,train", "leaves the folder"),
+        (f"{tmp_path}/outside.png,x,,g,train", "is absolute"),
+        (f"{pictures}/b.png,x,,g,train", "is absolute"),
+        ("deep/../../outside.png,x,,g,train", "leaves the folder"),
+        ("link.png,x,,g,train", "leaves the folder"),
+        ("linked/outside.png,x,,g,train", "leaves the folder"),
+        ("b.png,y,../outside.png,g,train", "leaves the folder"),
         ("deep\\c.png,y,,g,train", "forward slashes"),
         ("nul\0.png,y,,g,train", "correct the path"),
         ("none.png,y,,g,train", "no such file"),
-        ("deep,y,,g,train", "no such file"),
+        ("deep,y,,g,train", "is a folder"),
         ("./a.png,x,,g,train", "repeats a.png of row 2"),
         ("deep/c.png,,,g,train", "`label` is empty"),
         (",x,,g,train", "`image` is empty"),
@@ -145,11 +145,12 @@ def test_folder_classes_in_natural_order_with_masks(tmp_path):
         ("grade 10/p0_0.png", 1, False),
         ("grade 10/p1_1.png", 1, True),
     ]
-    assert check_files(table, progress=False) == []
     assert table.groups.tolist() == [s.name for s in table.samples]
     assert "split is by image" in table.notes[0]
     grouped = read(tmp_path, group_pattern="^([^_]+)_")
-    assert grouped.groups.tolist() == ["p0", "p1"] * 2 and grouped.notes == ()
+    assert grouped.groups.tolist() == ["p0", "p1"] * 2
+    (note,) = grouped.notes
+    assert "passed over: 2 ('grade 2/Thumbs.db', 'README.txt')" in note
 
 
 def test_folder_with_fixed_splits(tmp_path):

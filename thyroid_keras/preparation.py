@@ -3,14 +3,14 @@
 import keras
 
 from thyroid_keras.archs import list_archs
-from thyroid_keras.data.phantom import CLASS_NAMES as PHANTOM_TARGETS
-from thyroid_keras.data.phantom import phantom
-from thyroid_keras.data.readers import FORMATS, read
+from thyroid_keras.data.audit import audit
+from thyroid_keras.data.phantom import PHANTOMS
+from thyroid_keras.data.readers import FORMATS, read, recognise
 from thyroid_keras.data.samples import DataError
 from thyroid_keras.data.split_file import read_split, write_split
 from thyroid_keras.data.splits import make_folds, make_splits
 from thyroid_keras.recipes import RECIPES
-from thyroid_keras.runs import RunError
+from thyroid_keras.runs import RunError, atomic
 from thyroid_keras.training import SettingError, override
 from thyroid_keras.training.backend import gpu_capability
 
@@ -44,35 +44,52 @@ def read_table(source, recipe):
         recipe: `Recipe`.
 
     Returns:
-        `SampleTable`.
+        `SampleTable`, with what is wrong with it: it is the audit's to judge.
 
     Raises:
-        DataError: with everything that is wrong with it.
+        DataError: if nothing can be read at all.
     """
     path, format, target = source["path"], source["format"], source["target"]
     if path is None:
         target = target or recipe.target
-        if target not in PHANTOM_TARGETS:
+        if target not in PHANTOMS:
             raise DataError(
                 [
-                    f"phantom: has no such labels; choose among {', '.join(PHANTOM_TARGETS)}. "
+                    f"phantom: has no such labels; choose among {', '.join(PHANTOMS)}. "
                     f"Received: target={target!r}"
                 ]
             )
-        return phantom(
-            recipe.phantom_patients,
-            views=recipe.phantom_views,
-            target=target,
-            seed=source["seed"],
+        return PHANTOMS[target](
+            recipe.phantom_patients, views=recipe.phantom_views, seed=source["seed"]
         )
     if has_targets(path, format):
         target = target or recipe.target
-    return read(path, format=format, target=target)
+    return read(path, format=format, target=target, on_bad="collect")
+
+
+def audit_data(source, recipe, *, split=True):
+    """Reads the data set of a run, or simulates it, and lets it pass only without faults.
+
+    Args:
+        source: see `read_table`.
+        recipe: `Recipe`.
+        split: whether the data is meant to be split.
+
+    Returns:
+        `data.audit.Audit`.
+
+    Raises:
+        DataError: with everything that is wrong with the data, unless `on_bad` of the
+            source leaves out what is.
+    """
+    found = audit(read_table(source, recipe), num_folds=source.get("folds"), split=split)
+    found.accept(source.get("on_bad", "fail"))
+    return found
 
 
 def has_targets(path, format=None):
     """Whether a data set has several kinds of labels to choose among."""
-    name = format or next((n for n, f in FORMATS.items() if f.recognises(path)), None)
+    name = format or recognise(path)
     return name is not None and bool(FORMATS[name].targets)
 
 
@@ -85,14 +102,16 @@ def split_data(run, source, recipe, seed):
     Raises:
         DataError: with everything that is wrong with the data or its split.
     """
-    table = read_table(source, recipe)
+    found = audit_data(source, recipe)
     if run.split.exists():
-        return read_split(run.split, table)
+        return read_split(run.split, found.table, hashes=found.hashes)
+    known = {"hashes": found.hashes, "copies": found.copies, "seed": seed}
     if source["folds"] is None:
-        splits = make_splits(table, seed=seed)
+        splits = make_splits(found.table, **known)
     else:
-        splits = make_folds(table, source["folds"], source["fold"], seed=seed)
-    write_split(run.split, splits)
+        splits = make_folds(found.table, source["folds"], source["fold"], **known)
+    with atomic(run.split) as temporary:
+        write_split(temporary, splits)
     return splits
 
 

@@ -27,8 +27,11 @@ class Augmentation:
         flip_vertical: probability of mirroring top and bottom, in [0, 1].
         rotation_deg: rotation about the centre, uniform in +- this, degrees.
         shift: translation along each axis, uniform in +- this share of the side.
+        shift_px: the same in pixels, instead.
         zoom: `(least, most)` magnification, uniform; above 1 enlarges.
         anisotropic_zoom: bool, whether the two axes are magnified independently.
+        inverse_zoom: bool, whether `zoom` multiplies coordinates of the output and so
+            shrinks above 1; the shift is then magnified with the picture.
         gain: brightness factor, uniform in 1 +- this.
         noise: standard deviation of added Gaussian noise, in [0, 1] grey levels.
         fill: what lies outside the picture: `"nearest"` pixel, `"constant"` black,
@@ -42,8 +45,10 @@ class Augmentation:
     flip_vertical: float = 0.0
     rotation_deg: float = 0.0
     shift: float = 0.0
+    shift_px: float = 0.0
     zoom: tuple[float, float] = (1.0, 1.0)
     anisotropic_zoom: bool = False
+    inverse_zoom: bool = False
     gain: float = 0.0
     noise: float = 0.0
     fill: str = "nearest"
@@ -54,11 +59,16 @@ class Augmentation:
                 raise ValueError(
                     f"`{name}` is a probability in [0, 1]. Received: {name}={getattr(self, name)}"
                 )
-        for name in ("rotation_deg", "shift", "gain", "noise"):
+        for name in ("rotation_deg", "shift", "shift_px", "gain", "noise"):
             if not getattr(self, name) >= 0:
                 raise ValueError(
                     f"`{name}` must be at least 0. Received: {name}={getattr(self, name)}"
                 )
+        if self.shift and self.shift_px:
+            raise ValueError(
+                "Give `shift` as a share or `shift_px` in pixels, not both. "
+                f"Received: shift={self.shift}, shift_px={self.shift_px}"
+            )
         if len(self.zoom) != 2 or not 0 < self.zoom[0] <= self.zoom[1]:
             raise ValueError(
                 f"`zoom` must be (least, most) with 0 < least <= most. Received: zoom={self.zoom}"
@@ -67,10 +77,26 @@ class Augmentation:
             raise ValueError(f"`fill` must be one of {tuple(FILLS)}. Received: fill={self.fill!r}")
 
 
+# of Schlemper et al. 2018, arXiv:1804.05338, Sec. 3, for 208x272; probability of a flip ours
+AG_SONONET = Augmentation(flip_horizontal=0.5, rotation_deg=25, shift_px=4, zoom=(0.7, 1.3))
+# what the authors' code does in effect: it looks for other names than its settings have
+AG_SONONET_AUTHORS = Augmentation(
+    flip_horizontal=0.5,
+    rotation_deg=15,
+    shift=0.1,
+    zoom=(0.7, 1.3),
+    anisotropic_zoom=True,
+    inverse_zoom=True,
+)
+
+
 def affine_matrices(augmentation, count, size, rng):
     """Draws affine maps from input to output pixel coordinates (x right, y down).
 
         output = Z R F (input - c) + c + t,    c = ((W - 1) / 2, (H - 1) / 2)
+
+    With `inverse_zoom` that is input = F R^-1 (Z^-1 (output - c) - t') + c, where Z^-1 and t'
+    are drawn.
 
     Args:
         augmentation: `Augmentation`.
@@ -87,7 +113,13 @@ def affine_matrices(augmentation, count, size, rng):
     if not a.anisotropic_zoom:
         zoom_B2[:, 1] = zoom_B2[:, 0]
     flip_B2 = rng.random((count, 2)) < (a.flip_horizontal, a.flip_vertical)
-    shift_B2 = rng.uniform(-a.shift, a.shift, (count, 2)) * (width, height)
+    if a.shift_px:
+        shift_B2 = rng.uniform(-a.shift_px, a.shift_px, (count, 2))
+    else:
+        shift_B2 = rng.uniform(-a.shift, a.shift, (count, 2)) * (width, height)
+    if a.inverse_zoom:
+        zoom_B2 = 1 / zoom_B2
+        shift_B2 *= zoom_B2
 
     rotation_B22 = np.stack(
         [np.stack([np.cos(angle), np.sin(angle)], 1), np.stack([-np.sin(angle), np.cos(angle)], 1)],
@@ -120,6 +152,28 @@ def _warp_one(plane, matrix, fill, out):
     size = plane.shape[1::-1]
     source = plane.astype(np.float32)
     cv2.warpAffine(source, matrix, size, dst=out, flags=cv2.INTER_LINEAR, borderMode=FILLS[fill])
+
+
+def move_boxes(boxes, matrices, size):
+    """Returns the smallest upright boxes that hold the moved ones, cut at the picture's edge.
+
+    Args:
+        boxes: `(B, 4)`: left, top, width and height in pixels.
+        matrices: `(B, 2, 3)`, see `affine_matrices`.
+        size: `(H, W)` in pixels.
+
+    Returns:
+        float64 `(B, 4)`; width or height is 0 for what has left the picture.
+    """
+    boxes = np.asarray(boxes, np.float64)
+    first, last = boxes[:, :2] - 0.5, boxes[:, :2] + boxes[:, 2:] - 0.5  # edges, not centres
+    x, y = np.stack([first, last], axis=2).transpose(1, 0, 2)
+    corners_B34 = np.stack([x[:, [0, 1, 0, 1]], y[:, [0, 0, 1, 1]], np.ones((len(boxes), 4))], 1)
+    moved_B24 = matrices @ corners_B34
+    most = np.array(size[::-1]) - 0.5
+    first = np.clip(moved_B24.min(2), -0.5, most)
+    last = np.clip(moved_B24.max(2), -0.5, most)
+    return np.concatenate([first + 0.5, last - first], axis=1)
 
 
 def augment(images, masks, augmentation, rng, *, soft=False):

@@ -7,7 +7,7 @@ import re
 from thyroid_keras.data.ddti_case import BAD, MARKED, MISSING, case_samples
 from thyroid_keras.data.labels import listed, natural_order
 from thyroid_keras.data.progress import map_threads
-from thyroid_keras.data.samples import DataError, SampleTable
+from thyroid_keras.data.samples import DataError, SampleTable, settle
 
 TARGETS = ("malignancy", "calcification")
 CLASS_NAMES = {
@@ -19,7 +19,6 @@ MASK_SOURCES = {
     "calcification": "weak, machine-made: threshold inside the polygon",
 }
 UNMARKED = "Pictures that no case file mentions, left out"
-SKIPPED = "Files with faults, left out"
 GROUPS = {"block": "block of ten cases", "case": "case"}
 MAX_MISSING_SHARE = 0.05  # the public set itself misses single pictures
 
@@ -57,7 +56,7 @@ def read_ddti(root, *, target="malignancy", group="block", on_bad="fail", progre
         target: `"malignancy"` or `"calcification"`.
         group: `"block"`, ten neighbouring cases, since neighbours may be one patient, or
             `"case"`.
-        on_bad: `"fail"`, or `"skip"` to leave bad files out and name them in the notes.
+        on_bad: see `settle`.
         progress: whether to show a progress bar.
 
     Returns:
@@ -73,7 +72,6 @@ def read_ddti(root, *, target="malignancy", group="block", on_bad="fail", progre
     for name, value, choice in (
         ("target", target, TARGETS),
         ("group", group, tuple(GROUPS)),
-        ("on_bad", on_bad, ("fail", "skip")),
     ):
         if value not in choice:
             raise ValueError(f"`{name}` must be one of {choice}. Received: {name}={value!r}")
@@ -82,28 +80,26 @@ def read_ddti(root, *, target="malignancy", group="block", on_bad="fail", progre
     pictures = {os.path.splitext(file)[0]: os.path.join(image_folder, file) for file in files}
 
     case_files = _numbered(xml_folder, r"[0-9]+\.xml")
+    real_root = os.path.realpath(root)
 
     def read(file):
-        return case_samples(os.path.join(xml_folder, file), pictures, target, group)
+        return case_samples(os.path.join(xml_folder, file), pictures, target, group, real_root)
 
     samples, found = [], collections.defaultdict(list)
     for case, passed_over in map_threads(read, case_files, "Reading DDTI", progress):
         samples += case
         for kind, items in passed_over.items():
             found[kind] += items
-    problems, marked = found.pop(BAD, []), found.pop(MARKED, [])
+    excluded, marked, faults = found.pop(BAD, []), found.pop(MARKED, []), []
     if len(found[MISSING]) > MAX_MISSING_SHARE * (len(pictures) + len(found[MISSING])):
-        problems.append(
+        faults.append(
             f"{image_folder}: {len(found[MISSING])} marked pictures are missing, "
             f"{listed(found[MISSING])}; complete the copy"
         )
-    if not samples and not problems:
-        problems.append(f"{root}: holds no sample with a {target} label; check the copy")
-    if problems and (on_bad == "fail" or not samples):
-        raise DataError(problems)
-    found[SKIPPED] = problems
+    if not samples and not excluded and not faults:
+        faults.append(f"{root}: holds no sample with a {target} label; check the copy")
     found[UNMARKED] = natural_order(set(pictures) - set(marked))
-    return SampleTable(
+    table = SampleTable(
         name="DDTI",
         samples=tuple(samples),
         class_names=CLASS_NAMES[target],
@@ -111,7 +107,10 @@ def read_ddti(root, *, target="malignancy", group="block", on_bad="fail", progre
         mask_source=MASK_SOURCES[target],
         target=target,
         notes=_notes(target, found),
+        excluded=tuple(excluded),
+        faults=tuple(faults),
     )
+    return settle(table, on_bad)
 
 
 def _folders(root):

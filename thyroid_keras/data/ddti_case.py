@@ -7,6 +7,7 @@ import numpy as np
 
 from thyroid_keras.data.ddti_xml import CaseError, read_case
 from thyroid_keras.data.decode import ImageError, decode, pixel_hash
+from thyroid_keras.data.paths import path_fault
 from thyroid_keras.data.samples import Sample
 from thyroid_keras.data.weak_masks import polygon_mask, threshold_calcifications
 
@@ -26,7 +27,7 @@ LABELS = {
 }
 
 
-def case_samples(path, pictures, target, group):
+def case_samples(path, pictures, target, group, root):
     """Reads one case and all of its pictures.
 
     Args:
@@ -34,6 +35,7 @@ def case_samples(path, pictures, target, group):
         pictures: mapping from `<case>_<k>` to the picture's path.
         target: `"malignancy"` or `"calcification"`.
         group: `"block"` or `"case"`.
+        root: the data set's folder, resolved; links may not lead out of it.
 
     Returns:
         `(samples, found)`: list of `Sample`, and a mapping from the kind of what was
@@ -41,13 +43,15 @@ def case_samples(path, pictures, target, group):
     """
     found = collections.defaultdict(list)
     try:
+        if fault := path_fault(root, path):
+            raise CaseError(fault)
         case = read_case(path)
     except CaseError as error:
         found[BAD].append(f"{path}: {error}")
         return [], found
     views = [
         (name, image, _usable_polygons(name, mark, image, found))
-        for name, mark, image in _distinct_pictures(case, pictures, found)
+        for name, mark, image in _distinct_pictures(case, pictures, root, found)
     ]
     finding = case.tirads if target == "malignancy" else case.calcifications
     if finding not in LABELS[target]:
@@ -69,7 +73,7 @@ def case_samples(path, pictures, target, group):
     return samples, found
 
 
-def _distinct_pictures(case, pictures, found):
+def _distinct_pictures(case, pictures, root, found):
     """Decodes the marked pictures; of equal ones keeps that with the most nodules."""
     kept = {}
     for mark in sorted(case.marks, key=lambda mark: (-len(mark.polygons), mark.image)):
@@ -79,6 +83,8 @@ def _distinct_pictures(case, pictures, found):
             found[MISSING].append(name)
             continue
         try:
+            if fault := path_fault(root, pictures[name]):
+                raise ImageError(f"{pictures[name]}: {fault}")
             image = decode(pictures[name])
         except ImageError as error:
             found[BAD].append(str(error))

@@ -4,12 +4,11 @@ import hashlib
 import io
 import os
 
-import cv2
 import numpy as np
 from PIL import Image
 
 from thyroid_keras.data.pictures import MAX_PIXELS, ImageError, read_picture
-from thyroid_keras.data.progress import map_threads
+from thyroid_keras.data.resize import resize, resize_mask
 
 
 def decode(source, *, channels=1, roi=None, name=None):
@@ -24,7 +23,7 @@ def decode(source, *, channels=1, roi=None, name=None):
     Args:
         source: path, bytes of an encoded picture, or uint8 array `(H, W)` or
             `(H, W, 3)`.
-        channels: 1 (grey) or 3 (RGB).
+        channels: 1 (grey), 3 (RGB), or `None`: as it is stored.
         roi: `(left, top, width, height)` in pixels, cut out after decoding; parts
             outside the picture are black.
         name: what errors call the picture; by default its path.
@@ -36,8 +35,8 @@ def decode(source, *, channels=1, roi=None, name=None):
         ImageError: if `source` is missing, damaged, no picture, above 64 megapixels,
             or in a pixel format without a safe way to 8 bits.
     """
-    if channels not in (1, 3):
-        raise ValueError(f"`channels` must be 1 or 3. Received: channels={channels}")
+    if channels not in (1, 3, None):
+        raise ValueError(f"`channels` must be 1, 3 or None. Received: channels={channels}")
     if isinstance(source, np.ndarray):
         image = _check_array(source, name or "array")
     elif isinstance(source, bytes):
@@ -68,36 +67,6 @@ def crop(image, roi, *, name="picture"):
     return out
 
 
-def resize(image, size):
-    """Resizes a uint8 image to `size` = `(height, width)`.
-
-    The mean over each output pixel's area where neither axis grows (`cv2.INTER_AREA`),
-    bilinear otherwise (`cv2.INTER_LINEAR`, half-pixel centres); computed in float32 and
-    rounded half to even, so that every road to the model gives the same pixels.
-    """
-    if image.shape[:2] == tuple(size):
-        return image
-    return np.rint(_resize_float(image, size)).astype(np.uint8)
-
-
-def resize_mask(mask, size):
-    """Resizes a mask (uint8, above 127 inside) to 0 and 255 at `size` = `(height, width)`.
-
-    An output pixel is inside where at least half of its area is. A mask too thin for
-    that anywhere would vanish: it keeps its most covered pixel, so that no positive
-    mask ever turns empty. Thin structures beside large ones do get lost.
-    """
-    inside = mask > 127
-    height, width = size
-    rows, columns = np.nonzero(inside)
-    if mask.shape != (height, width):
-        inside = _resize_float(inside, size) >= 0.5
-    if len(rows) and not inside.any():
-        cells = (rows * height // mask.shape[0]) * width + columns * width // mask.shape[1]
-        inside.flat[np.bincount(cells).argmax()] = True
-    return inside.astype(np.uint8) * np.uint8(255)
-
-
 def pixel_hash(image):
     """SHA-256 of the shape and the decoded pixels, as 64 hexadecimal digits."""
     digest = hashlib.sha256(repr(image.shape).encode())
@@ -126,7 +95,7 @@ def load_sample(sample, size=None, channels=1):
     if sample.mask is not None:
         mask_name = _name(sample.mask, f"mask of {sample.name}")
         mask = decode(sample.mask, name=mask_name)
-        _check_mask(mask, mask_name, image, sample.name)
+        check_mask(mask, mask_name, image, sample.name)
     if sample.roi is not None:
         image = crop(image, sample.roi, name=sample.name)
         mask = None if mask is None else crop(mask, sample.roi, name=sample.name)
@@ -134,28 +103,12 @@ def load_sample(sample, size=None, channels=1):
     return resize(image, size), None if mask is None else resize_mask(mask, size)
 
 
-def check_files(table, progress=True):
-    """Decodes every picture and mask of a table.
+def check_mask(mask, mask_name, image, image_name):
+    """Refuses a mask of another size than its image's, and one that is dark but not black.
 
-    Returns:
-        List of str, one per unusable sample, naming the file, the fault and the way out.
+    Raises:
+        ImageError: naming the mask and the image.
     """
-
-    def problem(sample):
-        try:
-            load_sample(sample)
-        except ImageError as error:
-            return str(error)
-
-    found = map_threads(problem, table.samples, "Checking pictures", progress)
-    return [text for text in found if text]
-
-
-def _name(source, fallback):
-    return source if isinstance(source, str) else fallback
-
-
-def _check_mask(mask, mask_name, image, image_name):
     if mask.shape != image.shape[:2]:
         (height, width), (image_height, image_width) = mask.shape, image.shape[:2]
         raise ImageError(
@@ -168,6 +121,10 @@ def _check_mask(mask, mask_name, image, image_name):
             f"{mask_name}: inside a mask is above 127, this one's brightest pixel is "
             f"{brightest}; store 0 and 255"
         )
+
+
+def _name(source, fallback):
+    return source if isinstance(source, str) else fallback
 
 
 def _read_file(path, name):
@@ -183,13 +140,6 @@ def _read_file(path, name):
         raise ImageError(
             f"{name}: cannot be opened ({reason}); check the path and its permissions"
         ) from error
-
-
-def _resize_float(image, size):
-    height, width = size
-    shrinks = height <= image.shape[0] and width <= image.shape[1]
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(image.astype(np.float32), (width, height), interpolation=method)
 
 
 def _check_array(image, name):

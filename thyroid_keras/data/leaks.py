@@ -47,6 +47,25 @@ def hash_images(table, progress=True):
     return {s.name: hashes[key] for s, key in zip(table.samples, keys, strict=True)}
 
 
+def same_pictures(hashes, copies):
+    """Gives pictures that were stored again the hash of one of them.
+
+    Args:
+        hashes: dict from sample name to the hash of its picture.
+        copies: pairs of sample names whose pictures are copies, see `similar`.
+
+    Returns:
+        Dict like `hashes`.
+    """
+    known, index = np.unique(list(hashes.values()), return_inverse=True)
+    place = dict(zip(hashes, index.tolist(), strict=True))
+    rows, columns = [place[a] for a, _ in copies], [place[b] for _, b in copies]
+    edges = sparse.coo_array((np.ones(len(rows), bool), (rows, columns)), shape=(len(known),) * 2)
+    _, component = csgraph.connected_components(edges, directed=False)
+    _, first = np.unique(component, return_index=True)
+    return {name: str(known[first[component[i]]]) for name, i in place.items()}
+
+
 def join_groups(table, hashes):
     """Joins groups that share pictures, directly or through others.
 
@@ -70,7 +89,7 @@ def join_groups(table, hashes):
     for name, of in zip(names.tolist(), component[: len(names)], strict=True):
         joined[of].append(name)
     shared = [" = ".join(members) for members in joined.values() if len(members) > 1]
-    note = f"Groups that share identical pictures, kept together: {len(shared)} ({listed(shared)})."
+    note = f"Groups that share a picture, kept together: {len(shared)} ({listed(shared)})."
     return component[group], (note,) if shared else ()
 
 

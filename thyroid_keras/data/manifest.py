@@ -3,12 +3,20 @@
 import csv
 import io
 import os
+import re
 
 from thyroid_keras.data.labels import NO_GROUPS_NOTE, SPLITS, listed, order_classes
-from thyroid_keras.data.samples import DataError, Sample, SampleTable
+from thyroid_keras.data.paths import name_fault, path_fault, shown
+from thyroid_keras.data.samples import DataError, Sample, SampleTable, settle
 
-COLUMNS = ("image", "label", "mask", "group", "split")
-_ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"PK\x03\x04": "an Excel workbook"}
+COLUMNS = ("image", "label", "mask", "group", "split", "sha256")
+MAX_BYTES = 256_000_000
+_ENCODINGS = {
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+    b"PK\x03\x04": "a ZIP archive or an Excel workbook",
+    b"\x80": "a Python pickle, which is never opened",
+}
 
 
 def manifest_file(path):
@@ -17,16 +25,18 @@ def manifest_file(path):
     return path if path.lower().endswith(".csv") and os.path.isfile(path) else None
 
 
-def read_manifest(path, *, class_names=None):
-    """Reads a manifest with the columns `image,label[,mask][,group][,split]`.
+def read_manifest(path, *, class_names=None, on_bad="fail"):
+    """Reads a manifest with the columns `image,label[,mask][,group][,split][,sha256]`.
 
     UTF-8 with or without byte order mark, any line ending. Other columns are ignored,
-    and the notes name them.
+    and the notes name them. `sha256` is that of the image's file, against which the
+    audit holds it: some damage, as one byte of a JPEG file, shows in no other way.
 
     Args:
         path: the CSV file, or the folder that holds it as `manifest.csv`.
         class_names: sequence of str, the labels in order, the positive class last; by
             default those found, sorted.
+        on_bad: see `settle`.
 
     Returns:
         `SampleTable`; without the column `group` every image is its own group.
@@ -37,15 +47,14 @@ def read_manifest(path, *, class_names=None):
             leave the folder.
     """
     path = manifest_file(path) or os.fspath(path)
-    columns, rows = _read_rows(path)
     root = os.path.realpath(os.path.dirname(path) or ".")
-    names, problems = order_classes(
+    columns, rows, excluded, faults = _read_rows(path)
+    names, unfit = order_classes(
         (row["label"] for _, row in rows if row["label"]), class_names, path
     )
-    problems += _check_rows(path, root, columns, rows)
-    if problems:
-        raise DataError(problems)
-
+    rows = _good_rows(path, root, columns, rows, excluded)
+    if not rows and not excluded and not faults:
+        unfit.append(f"{path}: has a header but no rows; add one per image")
     samples = tuple(
         Sample(
             name=row["image"],
@@ -54,28 +63,36 @@ def read_manifest(path, *, class_names=None):
             group=row.get("group", row["image"]),
             mask=os.path.join(root, row["mask"]) if row.get("mask") else None,
             split=row.get("split") or None,
+            sha256=row.get("sha256", "").lower() or None,
         )
-        for _, row in rows
+        for row in rows
+        if row["label"] in names
     )
     notes = [] if "group" in columns else [NO_GROUPS_NOTE]
-    ignored = [column for column in columns if column not in COLUMNS]
+    ignored = [shown(column) for column in columns if column not in COLUMNS]
     if ignored:
         notes.append(f"Columns of {os.path.basename(path)} that were ignored: {listed(ignored)}.")
-    return SampleTable(
+    table = SampleTable(
         name=os.path.basename(root),
         samples=samples,
         class_names=names,
         group_unit="group" if "group" in columns else "image",
         mask_source="given with the data" if any(s.mask for s in samples) else None,
         notes=tuple(notes),
+        excluded=tuple(excluded),
+        faults=(*faults, *unfit),
     )
+    return settle(table, on_bad)
 
 
 def _read_rows(path):
-    """Returns the columns, and `(row number, {column: cell})` with cells stripped."""
-    text = _read_text(path)
+    """Returns columns, `(row number, {column: cell})` with cells stripped, and what is wrong.
+
+    That is two lists: of rows that cannot be used, and of what makes the whole unfit.
+    """
+    text = read_text(path)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows, problems = [], []
+    rows, excluded, faults, columns = [], [], [], None
     try:
         columns = [cell.strip() for cell in next(reader, [])]
         _check_columns(path, columns)
@@ -83,7 +100,7 @@ def _read_rows(path):
             if not any(cell.strip() for cell in cells):
                 continue
             if len(cells) != len(columns):
-                problems.append(
+                excluded.append(
                     f"{path}, row {reader.line_num}: has {len(cells)} cells, the header "
                     f"{len(columns)}; quote cells that hold commas"
                 )
@@ -94,28 +111,35 @@ def _read_rows(path):
                     row[column] = os.path.normpath(row[column])
             rows.append((reader.line_num, row))
     except csv.Error as error:
-        problems.append(f"{path}, row {reader.line_num}: {error}; check its quotation marks")
-    if not rows and not problems:
-        problems.append(f"{path}: has a header but no rows; add one per image")
-    if problems:
-        raise DataError(problems)
-    return columns, rows
+        faults.append(f"{path}, row {reader.line_num}: {error}; check its quotation marks")
+        if columns is None:
+            raise DataError(faults) from error
+    return columns, rows, excluded, faults
 
 
-def _read_text(path):
+def read_text(path):
+    """Returns the text of a CSV file; DataError where it is none, or none in UTF-8."""
     try:
+        if os.path.getsize(path) > MAX_BYTES:
+            raise DataError(
+                [f"{path}: is above {MAX_BYTES // 10**6} MB; a manifest holds paths, not pictures"]
+            )
         with open(path, "rb") as file:
             data = file.read()
     except OSError as error:
         raise DataError([f"{path}: cannot be read ({error.strerror}); check the path"]) from error
+    found = next((e for magic, e in _ENCODINGS.items() if data.startswith(magic)), None)
     try:
-        return data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         row = data.count(b"\n", 0, error.start) + 1
-        found = next((e for magic, e in _ENCODINGS.items() if data.startswith(magic)), "not UTF-8")
         raise DataError(
-            [f"{path}, row {row}: the file is {found}; save it as CSV in UTF-8"]
+            [f"{path}, row {row}: the file is {found or 'not UTF-8'}; save it as CSV in UTF-8"]
         ) from error
+    if found or "\0" in text.partition("\n")[0]:
+        found = found or "binary, or UTF-16 without byte order mark"
+        raise DataError([f"{path}: the file is {found}; save it as CSV in UTF-8"])
+    return text
 
 
 def _check_columns(path, columns):
@@ -126,44 +150,52 @@ def _check_columns(path, columns):
         raise DataError([f"{path}: cells are not separated by commas; {way_out}"])
     if missing or repeated:
         fault = f"lacks {listed(missing)}" if missing else f"repeats {listed(repeated)}"
-        raise DataError([f"{path}: {fault}; {way_out}. Received: header={','.join(columns)}"])
+        header = shown(",".join(columns))
+        raise DataError([f"{path}: {fault}; {way_out}. Received: header={header}"])
 
 
-def _check_rows(path, root, columns, rows):
-    problems, first = [], {}
+def _good_rows(path, root, columns, rows, excluded):
+    """Returns the cells of the rows that have no fault; adds the others' to `excluded`."""
+    good, first = [], {}
     some_split = any(row.get("split") for _, row in rows)
     for number, row in rows:
         faults = []
         for column in ("image", "label", "group"):
             if column in columns and not row[column]:
                 faults.append(f"`{column}` is empty; fill it in or drop the row")
+            elif name_fault(row.get(column, "")) and column != "image":
+                faults.append(
+                    f"`{column}` holds control characters; remove them. "
+                    f"Received: {column}={shown(row[column])}"
+                )
         for column in ("image", "mask"):
             if row.get(column):
                 faults += _check_path(root, row[column])
-        if row["image"] and first.setdefault(row["image"], number) != number:
-            faults.append(f"repeats {row['image']} of row {first[row['image']]}; keep one")
+        if row["image"] and not faults:
+            target = os.path.realpath(os.path.join(root, row["image"]))
+            if first.setdefault(target, number) != number:
+                faults.append(f"repeats {row['image']} of row {first[target]}; keep one")
         if some_split and row["split"] not in SPLITS:
             faults.append(
                 f"`split` must be one of {SPLITS}, in every row or in none. "
-                f"Received: split={row['split']!r}"
+                f"Received: split={shown(row['split'])!r}"
             )
-        problems += [f"{path}, row {number}: {fault}" for fault in faults]
-    return problems
+        if row.get("sha256") and not re.fullmatch("[0-9a-fA-F]{64}", row["sha256"]):
+            faults.append(
+                "`sha256` must be 64 hexadecimal digits, or empty. "
+                f"Received: sha256={shown(row['sha256'])!r}"
+            )
+        excluded += [f"{path}, row {number}: {fault}" for fault in faults]
+        if not faults:
+            good.append(row)
+    return good
 
 
 def _check_path(root, relative):
     """Problems of one path, which must lead to a file below `root`, also when resolved."""
     if "\\" in relative:
-        return [f"{relative}: write the path with forward slashes"]
-    try:
-        target = os.path.realpath(os.path.join(root, relative))
-        if os.path.commonpath([root, target]) != root or os.path.isabs(relative):
-            return [
-                f"{relative}: leaves the manifest's folder; "
-                "copy the file into it and give the path relative to the manifest"
-            ]
-        if not os.path.isfile(target):
-            return [f"{relative}: no such file; correct the path or drop the row"]
-    except (OSError, ValueError) as error:  # ValueError: a path with a NUL
-        return [f"{relative!r}: {error}; correct the path"]
-    return []
+        return [f"{shown(relative)}: write the path with forward slashes"]
+    if os.path.isabs(relative):
+        return [f"{shown(relative)}: is absolute; give the path relative to the manifest"]
+    fault = path_fault(root, os.path.join(root, relative))
+    return [f"{shown(relative)}: {fault}"] if fault else []

@@ -7,10 +7,27 @@ import zlib
 
 import numpy as np
 
-from thyroid_keras.data.samples import DataError, Sample, SampleTable
-from thyroid_keras.data.store import PixelStore
+from thyroid_keras.data.samples import DataError, Sample, SampleTable, settle
+from thyroid_keras.data.store import PixelStore, free_memory
 
 VERSION = 1
+_DIMENSIONS = {
+    "version": (0,),
+    "image": (3, 4),
+    "label": (1,),
+    "group": (1,),
+    "sample": (1,),
+    "split": (1,),
+    "class_names": (1,),
+    "notes": (1,),
+    "table_name": (0,),
+    "table_group_unit": (0,),
+    "table_target": (0,),
+    "mask": (3,),
+    "has_mask": (1,),
+    "mask_source": (0,),
+}
+_UNREADABLE = (OSError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 def write_pack(path, table, size, channels=1):
@@ -55,26 +72,58 @@ def write_pack(path, table, size, channels=1):
             raise
 
 
-def read_pack(path):
-    """Reads what `write_pack` wrote.
+def read_pack(path, *, on_bad="fail"):
+    """Reads what `write_pack` wrote. No pickle is ever opened.
 
     Args:
         path: the `.npz` file.
+        on_bad: see `settle`; a pack is good or bad as a whole.
 
     Returns:
         `SampleTable` whose images and masks are arrays.
 
     Raises:
-        DataError: if the file is no pack, or damaged.
+        DataError: if the file is no pack, damaged, or does not fit into memory.
     """
     try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        return _table(arrays)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        with zipfile.ZipFile(path) as file:
+            arrays = _read_arrays(file)
+        return settle(_table(arrays), on_bad)
+    except (*_UNREADABLE, KeyError, TypeError, ValueError) as error:
         raise DataError(
             [f"{path}: not a readable pack of samples ({error}). Write it anew with write_pack."]
         ) from error
+
+
+def _read_arrays(file):
+    """Reads the members that a pack has, as long as memory has room for them."""
+    members = {name.removesuffix(".npy"): file.getinfo(name) for name in file.namelist()}
+    num_bytes = sum(members[name].file_size for name in _DIMENSIONS if name in members)
+    if num_bytes > free_memory():
+        raise ValueError(f"{num_bytes / 1e9:.1f} GB unpacked are more than the memory that is free")
+    arrays = {}
+    for name, dimensions in _DIMENSIONS.items():
+        if name in members:
+            with file.open(members[name]) as stream:
+                arrays[name] = _read_array(stream, name)
+            if arrays[name].ndim not in dimensions:
+                raise ValueError(f"`{name}` has the shape {arrays[name].shape}")
+    return arrays
+
+
+def _read_array(stream, name):
+    """Reads what is there; `numpy.load` would first allocate what a header promises."""
+    version = np.lib.format.read_magic(stream)
+    read_header = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    if version not in read_header:
+        raise ValueError(f"`{name}` has the unknown version {version}")
+    shape, by_column, dtype = read_header[version](stream)
+    if dtype.hasobject or by_column:
+        raise ValueError(f"`{name}` holds Python objects, or is not in the order of C")
+    return np.frombuffer(stream.read(), dtype).reshape(shape)
 
 
 def _table(arrays):
@@ -84,8 +133,9 @@ def _table(arrays):
             raise ValueError(f"{count} images but {len(arrays[name])} in `{name}`")
     if arrays["version"] != VERSION or arrays["image"].dtype != np.uint8:
         raise ValueError(f"version {arrays['version']}, {arrays['image'].dtype} images")
-    class_names = tuple(arrays["class_names"].tolist())
-    if not ((arrays["label"] >= 0) & (arrays["label"] < len(class_names))).all():
+    class_names = tuple(arrays["class_names"].astype(str).tolist())
+    labels = arrays["label"]
+    if labels.dtype.kind not in "iu" or not ((labels >= 0) & (labels < len(class_names))).all():
         raise ValueError("labels outside the list of classes")
     images, masks = arrays["image"], arrays.get("mask")
     if images.shape[-1] == 1:
@@ -96,12 +146,12 @@ def _table(arrays):
         group_unit=str(arrays["table_group_unit"]),
         target=str(arrays["table_target"]),
         mask_source=str(arrays["mask_source"]) if masks is not None else None,
-        notes=tuple(arrays["notes"].tolist()),
+        notes=tuple(arrays["notes"].astype(str).tolist()),
         samples=tuple(
             Sample(
                 name=str(arrays["sample"][i]),
                 image=images[i],
-                label=int(arrays["label"][i]),
+                label=int(labels[i]),
                 group=str(arrays["group"][i]),
                 mask=masks[i] if masks is not None and arrays["has_mask"][i] else None,
                 split=str(arrays["split"][i]) or None,

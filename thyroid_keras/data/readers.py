@@ -5,9 +5,13 @@ import os
 from collections.abc import Callable
 
 from thyroid_keras.data.ddti import TARGETS, has_ddti_layout, read_ddti
+from thyroid_keras.data.fetal_planes import LAYOUT as FETAL_LAYOUT
+from thyroid_keras.data.fetal_planes import TARGETS as FETAL_TARGETS
+from thyroid_keras.data.fetal_planes import has_fetal_layout, read_fetal_planes
 from thyroid_keras.data.folder import LAYOUT, has_class_folders, read_folder
 from thyroid_keras.data.labels import listed
 from thyroid_keras.data.manifest import manifest_file, read_manifest
+from thyroid_keras.data.paths import name_fault, shown
 from thyroid_keras.data.samples import DataError
 
 
@@ -29,10 +33,10 @@ class Format:
     targets: tuple[str, ...] = ()
 
 
-def _read_pack(path):
+def _read_pack(path, **options):
     from thyroid_keras.data.pack import read_pack
 
-    return read_pack(path)
+    return read_pack(path, **options)
 
 
 def _is_pack(path):
@@ -48,22 +52,29 @@ FORMATS = {
         layout="a DDTI folder (<case>.xml with <case>_<k>.jpg, or xml/ and images/)",
         targets=TARGETS,
     ),
+    "fetal_planes": Format(
+        recognises=has_fetal_layout,
+        read=read_fetal_planes,
+        layout=FETAL_LAYOUT,
+        targets=FETAL_TARGETS,
+    ),
     "manifest": Format(
         recognises=manifest_file,
         read=read_manifest,
-        layout="a manifest.csv (image,label[,mask][,group][,split])",
+        layout="a manifest.csv (image,label[,mask][,group][,split][,sha256])",
     ),
     "folder": Format(recognises=has_class_folders, read=read_folder, layout=LAYOUT),
 }
 
 
-def read(path, *, target=None, format=None, **options):
+def read(path, *, target=None, format=None, on_bad="fail", **options):
     """Reads a data set, whatever its format.
 
     Args:
         path: file or folder.
         target: which label to read, where the data set has several.
         format: one of `FORMATS`; by default recognised by the layout.
+        on_bad: see `samples.settle`.
         **options: of the format's own reader.
 
     Returns:
@@ -77,10 +88,27 @@ def read(path, *, target=None, format=None, **options):
     path = os.fspath(path)
     if format is not None and format not in FORMATS:
         raise ValueError(f"`format` must be one of {tuple(FORMATS)}. Received: format={format!r}")
-    if not os.path.exists(path):
-        raise DataError([f"{path}: no such file or folder; check the path"])
-    if format is None:
-        format = next((name for name, f in FORMATS.items() if f.recognises(path)), None)
+    if name_fault(path) or not os.path.exists(path):
+        fault = name_fault(path) or "no such file or folder; check the path"
+        raise DataError([f"{shown(path)}: {fault}"])
+    try:
+        return _read(path, target, format, on_bad=on_bad, **options)
+    except OSError as error:
+        raise DataError(
+            [
+                f"{shown(error.filename or path)}: cannot be read ({error.strerror or error}); "
+                "check its permissions"
+            ]
+        ) from error
+
+
+def recognise(path):
+    """Returns the name of the format in which a data set is stored; `None` if of none."""
+    return next((name for name, f in FORMATS.items() if f.recognises(path)), None)
+
+
+def _read(path, target, format, **options):
+    format = format or recognise(path)
     if format is None:
         accepted = "; ".join(f.layout for f in FORMATS.values())
         raise DataError([f"{path}: is {_describe(path)}. Accepted: {accepted}"])
@@ -94,10 +122,10 @@ def read(path, *, target=None, format=None, **options):
 
 
 def _describe(path):
-    if os.path.isfile(path):
+    if not os.path.isdir(path):
         suffix = os.path.splitext(path)[1]
         return f"a file of type {suffix}" if suffix else "a file without suffix"
     names = sorted(os.listdir(path))
     if not names:
         return "an empty folder"
-    return f"a folder with {listed(names, limit=5)}"
+    return f"a folder with {listed(map(shown, names), limit=5)}"

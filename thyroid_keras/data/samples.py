@@ -5,6 +5,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+ON_BAD = ("fail", "skip", "collect")
+
 
 class DataError(ValueError):
     """Everything that is wrong with the user's data, found in one pass.
@@ -35,6 +37,8 @@ class Sample:
         roi: `(left, top, width, height)` in pixels of `image` and `mask`, the crop
             that is the sample; parts outside the picture are black. `None`: all of it.
         split: `"train"`, `"val"` or `"test"` where the data set fixes it.
+        sha256: of the file that `image` is a path of, 64 hexadecimal digits, where the
+            data set tells; the audit compares.
     """
 
     name: str
@@ -44,6 +48,7 @@ class Sample:
     mask: str | bytes | np.ndarray | None = None
     roi: tuple[int, int, int, int] | None = None
     split: str | None = None
+    sha256: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,6 +64,10 @@ class SampleTable:
             there are none.
         target: what the labels say, e.g. `"calcification"`.
         notes: warnings that every report must repeat.
+        excluded: what was left out for its faults, one str per fault: the file, the fault
+            and the way out.
+        faults: what is wrong with the set as a whole, likewise; a table that has any is
+            only fit for the audit, which adds to them (see `settle`).
     """
 
     name: str
@@ -68,6 +77,8 @@ class SampleTable:
     mask_source: str | None = None
     target: str = "class"
     notes: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
 
     def __len__(self):
         return len(self.samples)
@@ -85,3 +96,26 @@ class SampleTable:
     def select(self, indices: Iterable[int]):
         """Returns the table of the samples at `indices`, in that order."""
         return dataclasses.replace(self, samples=tuple(self.samples[i] for i in indices))
+
+
+def settle(table, on_bad):
+    """Ends the reading of a table by what the user wants done about faults.
+
+    Args:
+        table: `SampleTable`, with `excluded` and `faults`.
+        on_bad: `"fail"`: any fault raises; `"skip"`: those of single samples do not;
+            `"collect"`: none does, for the audit goes on with what can be read.
+
+    Returns:
+        `table`.
+
+    Raises:
+        DataError: with all faults, of the set first.
+        ValueError: if `on_bad` is unknown.
+    """
+    if on_bad not in ON_BAD:
+        raise ValueError(f"`on_bad` must be one of {ON_BAD}. Received: on_bad={on_bad!r}")
+    wrong = table.faults or (table.excluded and (on_bad == "fail" or not table.samples))
+    if wrong and on_bad != "collect":
+        raise DataError(table.faults + table.excluded)
+    return table

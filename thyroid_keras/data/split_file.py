@@ -17,6 +17,9 @@ def write_split(path, splits):
 
     Columns: image (the sample's name), group, label (the class's name), split, and
     sha256 of the whole picture's decoded grey pixels.
+
+    Raises:
+        DataError: if the file cannot be written.
     """
     temporary = f"{os.fspath(path)}.{os.getpid()}.tmp"
     try:
@@ -30,10 +33,16 @@ def write_split(path, splits):
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
+    except OSError as error:
+        raise DataError(
+            [
+                f"{path}: cannot be written ({error.strerror or error}); free space or choose "
+                "another folder"
+            ]
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
             os.unlink(temporary)
-        raise
 
 
 def read_split(path, table, *, hashes=None, progress=True):

@@ -7,8 +7,9 @@ import numpy as np
 
 from thyroid_keras.data.dealing import deal_folds, hold_out
 from thyroid_keras.data.labels import SPLITS, listed
-from thyroid_keras.data.leaks import find_leaks, hash_images, join_groups
+from thyroid_keras.data.leaks import find_leaks, hash_images, join_groups, same_pictures
 from thyroid_keras.data.samples import DataError, SampleTable
+from thyroid_keras.data.split_faults import absent_classes, find_split_faults, fixed_parts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class Splits:
         return {name: getattr(self, name) for name in SPLITS}
 
 
-def make_splits(table, *, fractions=(0.6, 0.2, 0.2), seed=0, hashes=None, progress=True):
+def make_splits(table, *, fractions=(0.6, 0.2, 0.2), seed=0, hashes=None, copies=(), progress=True):
     """Splits a table by group, with alike shares of every class.
 
     Whole groups are dealt out, groups that share identical pictures as one, so the
@@ -45,6 +46,7 @@ def make_splits(table, *, fractions=(0.6, 0.2, 0.2), seed=0, hashes=None, progre
         fractions: shares of training, validation and test, adding up to 1.
         seed: int, decides which groups go where.
         hashes: result of `hash_images`, which is called if it is `None`.
+        copies: pairs of names of samples whose pictures count as identical.
         progress: whether to show a progress bar while hashing.
 
     Returns:
@@ -61,12 +63,14 @@ def make_splits(table, *, fractions=(0.6, 0.2, 0.2), seed=0, hashes=None, progre
             f"Received: fractions={fractions}"
         )
     share = dict(zip(SPLITS, fractions, strict=True))
-    part = _fixed_parts(table)
-    missing = [name for name in ("test", "val") if name not in part]
     hashes = hash_images(table, progress) if hashes is None else hashes
-    groups, notes = join_groups(table, hashes)
+    problems = find_split_faults(table, hashes, copies=copies)
+    if problems:
+        raise DataError(problems)
+    part, _ = fixed_parts(table)
+    missing = [name for name in ("test", "val") if name not in part]
+    groups, notes = join_groups(table, same_pictures(hashes, copies))
     pool = np.flatnonzero(part == "train")
-    _check_groups(table, pool, groups, len(missing) + 1)
     for i, name in enumerate(missing):
         within = share["train"] + sum(share[other] for other in missing[i:])
         held = hold_out(table.labels[pool], groups[pool], share[name] / within, seed)
@@ -75,7 +79,9 @@ def make_splits(table, *, fractions=(0.6, 0.2, 0.2), seed=0, hashes=None, progre
     return _assemble(table, part, hashes, notes)
 
 
-def make_folds(table, num_folds, fold, *, val_fraction=0.2, seed=0, hashes=None, progress=True):
+def make_folds(
+    table, num_folds, fold, *, val_fraction=0.2, seed=0, hashes=None, copies=(), progress=True
+):
     """Returns one fold of a grouped, stratified cross-validation.
 
     Over all folds every sample is tested once. Splits that the data set fixes are not
@@ -88,6 +94,7 @@ def make_folds(table, num_folds, fold, *, val_fraction=0.2, seed=0, hashes=None,
         val_fraction: share of the rest that becomes the validation set.
         seed: int; folds of one seed belong together.
         hashes: result of `hash_images`, which is called if it is `None`.
+        copies: pairs of names of samples whose pictures count as identical.
         progress: whether to show a progress bar while hashing.
 
     Returns:
@@ -103,14 +110,18 @@ def make_folds(table, num_folds, fold, *, val_fraction=0.2, seed=0, hashes=None,
             f"Received: num_folds={num_folds}, fold={fold}, val_fraction={val_fraction}"
         )
     hashes = hash_images(table, progress) if hashes is None else hashes
-    groups, notes = join_groups(table, hashes)
-    everything = np.arange(len(table))
-    _check_groups(table, everything, groups, max(num_folds, 3))
+    problems = find_split_faults(table, hashes, copies=copies, num_folds=num_folds)
+    if problems:
+        raise DataError(problems)
+    groups, notes = join_groups(table, same_pictures(hashes, copies))
     if any(s.split for s in table.samples):
         notes += ("Cross-validation does not heed the splits that the data set fixes.",)
     folds = deal_folds(table.labels, groups, num_folds, seed)
-    for number, held in enumerate(folds):
-        _check_classes(table, {f"fold {number} of {num_folds}": held})
+    absent = absent_classes(
+        table, {f"fold {number} of {num_folds}": held for number, held in enumerate(folds)}
+    )
+    if absent:
+        raise DataError(absent)
     part = np.full(len(table), "train", dtype=object)
     part[folds[fold]] = "test"
     rest = np.flatnonzero(part == "train")
@@ -168,58 +179,11 @@ def check_leaks(splits):
     return find_leaks({n: t.samples for n, t in splits.parts.items()}, splits.hashes)
 
 
-def _fixed_parts(table):
-    """The data set's own splits as an array of str; all `"train"` where it has none."""
-    given = np.array([s.split or "" for s in table.samples], dtype=object)
-    if not any(given):
-        return np.full(len(table), "train", dtype=object)
-    problems = [
-        f"{s.name}: `split` must be one of {SPLITS} where other samples have one. "
-        f"Received: split={s.split!r}"
-        for s in table.samples
-        if s.split not in SPLITS
-    ]
-    if "train" not in given:
-        problems.append(f"{table.name}: the data set fixes no training part; name one or none")
-    if problems:
-        raise DataError(problems)
-    return given
-
-
-def _check_groups(table, indices, groups, num_parts):
-    problems = []
-    for label, class_name in enumerate(table.class_names):
-        num_groups = len(np.unique(groups[indices][table.labels[indices] == label]))
-        if num_groups < num_parts:
-            problems.append(
-                f"{table.name}: class {class_name!r} has samples in {num_groups} groups "
-                f"({table.group_unit}) and cannot be in all of {num_parts} parts; add data, or "
-                "ask for fewer parts"
-            )
-    if problems:
-        raise DataError(problems)
-
-
-def _check_classes(table, parts):
-    problems = []
-    for part, indices in parts.items():
-        present = set(table.labels[indices].tolist())
-        absent = [n for i, n in enumerate(table.class_names) if i not in present]
-        if absent:
-            problems.append(
-                f"{table.name}: {part} holds no sample of {listed(absent)}; "
-                "choose another seed, fewer folds or other fractions"
-            )
-    if problems:
-        raise DataError(problems)
-
-
 def _assemble(table, part, hashes, notes):
     table = dataclasses.replace(table, notes=(*table.notes, *notes))
     parts = {name: np.flatnonzero(part == name) for name in SPLITS}
     splits = Splits(hashes=hashes, **{n: table.select(i.tolist()) for n, i in parts.items()})
-    leaks = check_leaks(splits)
-    if leaks:
-        raise DataError(leaks)
-    _check_classes(table, parts)
+    problems = check_leaks(splits) + absent_classes(table, parts)
+    if problems:
+        raise DataError(problems)
     return splits

@@ -115,14 +115,14 @@ def empty_pixels(shape):
 
 def choose_cache(num_bytes):
     """Returns `"memory"`, `"disk"` or `"none"`: the first that has room for `num_bytes`."""
-    if num_bytes <= MEMORY_SHARE * _free_memory():
+    if num_bytes <= MEMORY_SHARE * free_memory():
         return "memory"
     if num_bytes <= DISK_SHARE * shutil.disk_usage(tempfile.gettempdir()).free:
         return "disk"
     return "none"
 
 
-def _free_memory():
+def free_memory():
     """Bytes that can be had without swapping; half of all where the system won't tell."""
     try:
         with open("/proc/meminfo", encoding="ascii") as lines:

@@ -1,13 +1,16 @@
-"""Simulated thyroid ultrasound with its truth, from a seed."""
+"""Simulated ultrasound with its truth, from a seed."""
+
+import functools
 
 import numpy as np
 
 from thyroid_keras.data.phantom.checks import check_choice, check_count, check_share
 from thyroid_keras.data.phantom.picture import Picture, generator, simulate
+from thyroid_keras.data.phantom.planes import phantom_planes, simulate_plane
 from thyroid_keras.data.progress import track
 from thyroid_keras.data.samples import Sample, SampleTable
 
-__all__ = ["Picture", "phantom", "simulate"]
+__all__ = ["PHANTOMS", "Picture", "phantom", "phantom_planes", "simulate", "simulate_plane"]
 
 CLASS_NAMES = {
     "calcification": ("no calcification", "calcification"),
@@ -108,3 +111,10 @@ def _is_positive(seed, patient, prevalence):
     # multiples of the golden ratio fill [0, 1) evenly from any start
     start = generator(seed, 3).random()
     return bool((start + patient * (np.sqrt(5) - 1) / 2) % 1 < prevalence)
+
+
+# What is to be told -> `(num_patients, *, views, image_size, seed, progress)`, its simulation.
+PHANTOMS = {
+    **{target: functools.partial(phantom, target=target) for target in CLASS_NAMES},
+    "plane": phantom_planes,
+}

@@ -93,6 +93,7 @@ class Probe:
         axial_mm: standard deviation of the point-spread function along the beam.
         lateral_mm: the same across the beam, at the focus.
         focus_mm: depth of the focus.
+        field_mm: distance from the focus at which the beam is 1.4 times as wide.
         gain_db: grey level of the gland above black.
         range_db: decibels from black to white.
         tilt_db: error of the depth-gain compensation, per mm below the focus.
@@ -102,6 +103,7 @@ class Probe:
     axial_mm: float = 0.09
     lateral_mm: float = 0.20
     focus_mm: float = 18.0
+    field_mm: float = 14.0
     gain_db: float = 22.0
     range_db: float = 58.0
     tilt_db: float = 0.15
@@ -206,7 +208,7 @@ def point_spread(field, axial_px, lateral_px):
 def lateral_widths(scene, probe, bands=8):
     """Width of the beam in pixels for each band of rows: least at the focus."""
     depth = np.linspace(scene.rows[0, 0], scene.rows[-1, 0], bands)
-    spread = np.sqrt(1 + ((depth - probe.focus_mm) / 14) ** 2)
+    spread = np.sqrt(1 + ((depth - probe.focus_mm) / probe.field_mm) ** 2)
     return tuple(np.round(probe.lateral_mm / scene.pitch_mm * spread, 2).tolist())
 
 
