@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from PIL import Image
 from tables import blobs, write_folder
 
 import thyroid_keras as tk
-from thyroid_keras import cli, evaluate, experiment, explain, predict, train
+from thyroid_keras import _quiet, cli, evaluate, experiment, explain, predict, train
 from thyroid_keras.explain import __main__ as explain_command
 from thyroid_keras.runs import read_csv
 
@@ -100,6 +101,44 @@ def test_evaluate_takes_other_data(run_folder, tmp_path):
     metrics = json.loads((run_folder / "evaluation-other" / "metrics.json").read_text())
     assert metrics["n"] == 8
     assert json.loads((run_folder / "metrics.json").read_text())["n"] != 8
+
+
+def test_other_data_of_the_same_name_has_a_folder_of_its_own(run_folder, tmp_path, capsys):
+    no_other = shutil.ignore_patterns("evaluation-*")
+    folder = shutil.copytree(run_folder, tmp_path / "run", ignore=no_other)
+    for parent, count in (("a", 8), ("b", 6), ("a", 8)):
+        other = tmp_path / parent / "other"
+        if not other.exists():
+            write_folder(blobs(count, seed=count), other)
+        evaluate.main([str(folder), "--data", str(other)])
+    for name, count in (("evaluation-other", 8), ("evaluation-other-2", 6)):
+        assert json.loads((folder / name / "metrics.json").read_text())["n"] == count
+    assert not (folder / "evaluation-other-3").exists()
+
+
+def test_a_finished_run_is_left_as_it_is(run_folder, data, capsys):
+    before = {p: p.stat().st_mtime_ns for p in run_folder.rglob("*") if p.is_file()}
+    command = ["--arch", "cs_agnet", "--data", str(data), "--out", str(run_folder), *SMALL]
+    train.main([*command, "--resume"])
+    assert "Finished before" in capsys.readouterr().out
+    assert {p: p.stat().st_mtime_ns for p in run_folder.rglob("*") if p.is_file()} == before
+
+
+def test_what_ran_before_in_the_process_changes_nothing(segmentation_run, tmp_path):
+    import keras
+
+    keras.config.set_dtype_policy("mixed_float16")  # as if somebody had worked here before
+    keras.utils.set_random_seed(7)
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    folder, source = tmp_path / "run", segmentation_run.parent / "copy"
+    experiment.train("ds_agnet", data=source, out=folder, settings=SMALL[1:])
+    assert keras.config.dtype_policy().name == "mixed_float16"
+    for name in ("history.csv", "metrics.json", "predictions.csv"):
+        assert (folder / name).read_bytes() == (segmentation_run / name).read_bytes()
+    for one, other in zip(
+        tk.load(folder).get_weights(), tk.load(segmentation_run).get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_evaluate_refuses_what_the_model_learned_from(run_folder, data, capsys):
@@ -246,12 +285,18 @@ def test_a_terminated_training_goes_on_where_it_was(segmentation_run, tmp_path):
     process.send_signal(signal.SIGTERM)
     said = process.communicate(timeout=120)[1]
     assert process.returncode == 128 + signal.SIGTERM, said
-    assert "--resume" in said and "Traceback" not in said
+    way_on = f"{shlex.join(['python', *process.args[1:]])} --resume"
+    assert said.splitlines()[-1].strip() == way_on and "Traceback" not in said
+    config = json.loads((folder / "config.json").read_text())
+    assert config["seconds"] > 0
+    (folder / "config.json").write_text(json.dumps(config | {"seconds": 5000.0}))
     resumed = start([*command, "--resume"])
     output, said = resumed.communicate(timeout=300)
     assert resumed.returncode == 0, said
     assert "Report: " in output
     assert (folder / "history.csv").read_text() == (segmentation_run / "history.csv").read_text()
+    config = json.loads((folder / "config.json").read_text())
+    assert 5000 < config["seconds"] < 5300, "the seconds of both legs"
     for one, other in zip(
         tk.load(folder).get_weights(), tk.load(segmentation_run).get_weights(), strict=True
     ):
@@ -301,14 +346,24 @@ def test_errors_of_ours_are_not_disguised():
         cli.run(broken)
 
 
-def test_chatter_goes_and_errors_stay(monkeypatch):
-    from thyroid_keras import _quiet
+NOISE = [
+    "I0000 00:00:1.2 77 port.cc:153] oneDNN custom operations are on.",
+    "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR",
+    "E0000 00:00:1.2 7 cuda_platform.cc:52] failed call to cuInit: x",
+]
+ERRORS = ["E0000 00:00:1.2 7 cuda_dnn.cc:52] cuDNN is missing", "F0000 AVX is missing"]
 
-    monkeypatch.setattr(_quiet.glob, "glob", lambda pattern: [])
-    assert _quiet.is_chatter(b"I0000 00:00:1.2 77 port.cc:153] oneDNN custom operations are on.\n")
-    assert _quiet.is_chatter(b"E0000 00:00:1.2 7 cuda_platform.cc:52] failed call to cuInit: x\n")
-    assert not _quiet.is_chatter(b"E0000 00:00:1.2 7 cuda_dnn.cc:52] cuDNN is missing\n")
-    assert not _quiet.is_chatter(b"Segmentation fault\n")
-    monkeypatch.setattr(_quiet.glob, "glob", lambda pattern: ["/dev/nvidia0"])
-    assert not _quiet.is_chatter(b"E0000 00:00:1.2 7 cuda_platform.cc:52] failed call to cuInit\n")
+
+@pytest.mark.parametrize("gpu", [False, True])
+def test_chatter_goes_and_errors_stay_even_in_an_aborted_start(gpu, monkeypatch):
+    monkeypatch.setattr(_quiet.glob, "glob", lambda pattern: ["/dev/nvidia0"] if gpu else [])
+    code = f"""
+import os, thyroid_keras
+with thyroid_keras._quiet.filtered({_quiet.chatter()}):
+    os.write(2, {"".join(f"{line}{chr(10)}" for line in NOISE + ERRORS).encode()!r})
+    os.abort()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGABRT
+    assert done.stderr.splitlines() == (NOISE[2:] if gpu else []) + ERRORS
     assert os.environ["TF_CPP_MIN_LOG_LEVEL"]

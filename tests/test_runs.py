@@ -193,3 +193,92 @@ def test_a_folder_in_which_nothing_was_written_goes_again(tmp_path):
     with Run.create(tmp_path / "full") as run:
         run.log("something")
     assert [p.name for p in tmp_path.iterdir()] == ["full"]
+
+
+def test_what_a_killed_writer_left_goes_with_the_next(tmp_path):
+    with Run.create(tmp_path / "run") as run:
+        run.log("begun")
+        phase = run.checkpoints / "only"
+        (phase / ".tmp-epoch_0003").mkdir(parents=True)
+        (phase / "epoch_0002").mkdir()
+        run.plots.mkdir()
+        for path in (run.folder / ".tmp-1a-model.keras", run.plots / ".tmp-2b-roc.png"):
+            path.write_text("half")
+        (run.folder / ".tmp-link").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (tmp_path / "elsewhere").mkdir()
+    Run.create(tmp_path / "run", resume=True).close()
+    assert not list(tmp_path.rglob(".tmp-*"))
+    assert (phase / "epoch_0002").exists() and (tmp_path / "elsewhere").exists()
+
+
+def test_a_run_killed_while_its_first_file_was_written_is_resumed(tmp_path):
+    with pytest.raises(KeyboardInterrupt), runs.atomic(tmp_path / "run" / "split.csv") as half:
+        half.write_text("image,gro")
+        os.link(half, half.with_name(".tmp-00000000-split.csv"))  # as a kill would leave it
+        raise KeyboardInterrupt
+    with Run.create(tmp_path / "run", resume=True) as run:
+        run.log("begun anew")
+    assert [p.name for p in run.folder.iterdir() if p.name != ".lock"] == ["log.txt"]
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "plots", "log.txt", "config.json"])
+def test_nothing_is_written_through_a_link(name, tmp_path):
+    with Run.create(tmp_path / "run") as run:
+        run.log("begun")
+    (run.folder / "log.txt").rename(run.folder / "log.old")
+    (run.folder / name).symlink_to(tmp_path / "victim")
+    with pytest.raises(RunError, match=f"{name} would be written through a link"):
+        Run.create(tmp_path / "run", resume=True)
+
+
+def test_a_full_disk_is_found_before_anything_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr("thyroid_keras.runs.folder.free_bytes", lambda path: 2**20)
+    with pytest.raises(RunError, match="the disk is full, 1 MB are free.*--out"):
+        Run.create(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+FULL = """
+import resource, sys
+from thyroid_keras import runs
+run = runs.Run(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
+for write in (
+    lambda: runs.write_json(run.metrics, {"n": 1, "split": "test"}),
+    lambda: run.write_history([{"phase": "only", "epoch": 1}]),
+    lambda: runs.write_bytes(run.plots / "roc.png", bytes(100)),
+    lambda: run.log("a line"),
+):
+    try:
+        write()
+    except runs.RunError as error:
+        print(error)
+"""
+
+
+def test_every_write_says_that_the_disk_is_full_and_keeps_the_old(tmp_path):
+    run = Run(tmp_path)
+    runs.write_json(run.metrics, {"n": 0})
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, tmp_path], capture_output=True, text=True, check=True
+    )
+    lines = done.stdout.splitlines()
+    for line, path in zip(
+        lines, (run.metrics, run.history, run.plots / "roc.png", run.log_file), strict=True
+    ):
+        assert line.startswith(f"{path}: cannot be written, File too large")
+        assert "Free space" in line
+    assert run.read_metrics() == {"n": 0}
+    assert not list(tmp_path.rglob(".tmp-*"))
+
+
+def test_the_way_on_is_the_command_itself(monkeypatch):
+    train = ["python3", "-m", "thyroid_keras.train", "--arch", "fan"]
+    monkeypatch.setattr(sys, "orig_argv", train)
+    said = runs.way_on("train", "runs/my run")
+    expected = "python -m thyroid_keras.train --arch fan --out 'runs/my run' --resume"
+    assert said.splitlines()[-1].strip() == expected
+    monkeypatch.setattr(sys, "orig_argv", [*train, "--out=x", "--resume"])
+    assert runs.way_on("train", "x").endswith("--arch fan --out=x --resume")
+    monkeypatch.setattr(sys, "orig_argv", ["python3", "-m", "pytest"])
+    assert "resume=True" in runs.way_on("train", "x") and "pytest" not in runs.way_on("train", "x")

@@ -27,7 +27,7 @@ from thyroid_keras.training import (
     override,
 )
 from thyroid_keras.training.backend import set_precision
-from thyroid_keras.training.checkpoints import CheckpointError, Checkpoints
+from thyroid_keras.training.checkpoints import CheckpointError, Checkpoints, Record
 from thyroid_keras.training.recipe import describe
 
 TINY = ["image_size=32", "stage_filters=2,3,4,5,6", "batch_size=8", "rotation_deg=10"]
@@ -87,7 +87,7 @@ class Killed(BaseException):
     """Stands for a kill: nothing in the program expects it."""
 
 
-def fit(folder, splits, kill_after=None, precision="float32", **changes):
+def fit(folder, splits, kill_after=None, precision="float32", say=lambda line: None, **changes):
     keras.utils.set_random_seed(1)
     set_precision(precision)
     model = tiny_model(dropout=True)
@@ -97,7 +97,7 @@ def fit(folder, splits, kill_after=None, precision="float32", **changes):
             if kill_after is not None and int(self.model.optimizer.iterations) >= kill_after:
                 raise Killed
 
-    context = training(folder, watch=lambda phase, steps: [Killer()])
+    context = training(folder, watch=lambda phase, steps: [Killer()], say=say)
     return fit_phase(model, phase(**changes), *data(splits), context), context
 
 
@@ -144,7 +144,7 @@ def test_what_is_not_finite_is_never_saved(tmp_path, splits):
     with pytest.raises(Diverged, match="not finite in epoch 3"):
         fit(tmp_path, splits, optimizer=lambda steps: keras.optimizers.SGD(rates))
     record, arrays = Checkpoints(tmp_path / "only").latest()
-    assert record["epoch"] == 2
+    assert record.epoch == 2
     assert all(np.isfinite(a).all() for a in arrays.values())
 
 
@@ -158,7 +158,7 @@ def test_a_signal_ends_the_step_and_the_epoch_before_is_kept(tmp_path, splits):
     with pytest.raises(Interrupted) as caught:
         fit_phase(tiny_model(), phase(), *data(splits), training(tmp_path, stop_signal=stop_signal))
     assert caught.value.signal_number == signal.SIGTERM
-    assert Checkpoints(tmp_path / "only").latest()[0]["epoch"] == 1
+    assert Checkpoints(tmp_path / "only").latest()[0].epoch == 1
 
 
 def test_frozen_layers_stay_and_thaw_again(tmp_path, splits):
@@ -177,7 +177,7 @@ def test_frozen_layers_stay_and_thaw_again(tmp_path, splits):
 def checkpoint(folder, epochs=3):
     kept = Checkpoints(folder)
     for epoch in range(1, epochs + 1):
-        kept.save({"epoch": epoch, "best_epoch": 1}, {"w": np.full(50, float(epoch))})
+        kept.save(Record(epoch=epoch, best_epoch=1, best=0.5), {"w": np.full(50, float(epoch))})
     return kept
 
 
@@ -194,7 +194,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path, file):
     whole = path.read_bytes()
     for cut in (0, len(whole) // 3, len(whole) - 1):
         path.write_bytes(whole[:cut])
-        assert kept.latest()[0]["epoch"] == 2
+        assert kept.latest()[0].epoch == 2
     if file == "state.npz":
         for position in rng.integers(0, len(whole), 100):
             flipped = bytearray(whole)
@@ -203,7 +203,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path, file):
             with pytest.raises(CheckpointError, match="altered"):
                 kept.load(3)
     path.write_bytes(whole)
-    assert kept.latest()[0]["epoch"] == 3
+    assert kept.latest()[0].epoch == 3
 
 
 def test_a_full_disk_is_said_and_the_old_state_stays(tmp_path, monkeypatch):
@@ -214,8 +214,8 @@ def test_a_full_disk_is_said_and_the_old_state_stays(tmp_path, monkeypatch):
 
     monkeypatch.setattr("numpy.savez", full)
     with pytest.raises(CheckpointError, match="No space left.*Free space"):
-        kept.save({"epoch": 3, "best_epoch": 1}, {"w": np.zeros(5)})
-    assert kept.latest()[0]["epoch"] == 2
+        kept.save(Record(epoch=3, best_epoch=1, best=0.5), {"w": np.zeros(5)})
+    assert kept.latest()[0].epoch == 2
 
 
 def test_a_state_of_another_network_is_refused(tmp_path, splits):
@@ -240,11 +240,11 @@ def test_a_kill_while_saving_loses_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr("os.rename", die)
     with pytest.raises(Killed):
-        kept.save({"epoch": 3, "best_epoch": 1}, {"w": np.zeros(5)})
+        kept.save(Record(epoch=3, best_epoch=1, best=0.5), {"w": np.zeros(5)})
     monkeypatch.undo()
-    assert kept.latest()[0]["epoch"] == 2
-    kept.save({"epoch": 3, "best_epoch": 1}, {"w": np.zeros(5)})
-    assert kept.latest()[0]["epoch"] == 3
+    assert kept.latest()[0].epoch == 2
+    kept.save(Record(epoch=3, best_epoch=1, best=0.5), {"w": np.zeros(5)})
+    assert kept.latest()[0].epoch == 3
 
 
 @pytest.mark.parametrize("arch", sorted(RECIPES))

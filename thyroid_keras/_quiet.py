@@ -1,47 +1,50 @@
 """Starts Keras and its backend without TensorFlow's chatter, but never without its errors.
 
-TensorFlow prints its first messages before any of its own settings count. They are held
-back while it starts, and what is not chatter is then printed after all.
+TensorFlow prints its first messages before any of its own settings count. While it starts,
+all that it says goes through a filter, a process of its own, so that the last words of a
+start that is aborted are heard as well.
 """
 
 import contextlib
 import glob
 import os
-import re
+import signal
+import subprocess
 import sys
-import tempfile
 
-# information and warnings, and the preamble of both
-CHATTER = re.compile(rb"^([IW]\d{4} |WARNING: All log messages before absl)")
-NO_GPU = re.compile(rb"^E\d{4} .*failed call to cuInit")
-
-
-@contextlib.contextmanager
-def chatter_held():
-    """Holds back what is written to file descriptor 2; prints the rest at the end."""
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as held:
-        real = os.dup(2)
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(real, 2)
-            os.close(real)
-            held.seek(0)
-            for line in held:
-                if not is_chatter(line):
-                    os.write(2, line)
+# patterns of grep -E: information and warnings, and the preamble of both
+CHATTER = "^([IW][0-9]{4} |WARNING: All log messages before absl)"
+NO_GPU = "^E[0-9]{4} .*failed call to cuInit"
 
 
-def is_chatter(line):
-    """Whether a line (bytes) of TensorFlow's log tells a user nothing.
+def chatter():
+    """Returns the patterns of what tells a user nothing.
 
     That CUDA cannot be initialised is an error where there is an NVIDIA device only.
     """
-    no_gpu = not glob.glob("/dev/nvidia*")
-    return bool(CHATTER.match(line) or (no_gpu and NO_GPU.match(line)))
+    return [CHATTER] if glob.glob("/dev/nvidia*") else [CHATTER, NO_GPU]
+
+
+@contextlib.contextmanager
+def filtered(patterns):
+    """Passes what is written to file descriptor 2 on, but for lines that match a pattern."""
+    command = ["grep", "-v", "-a", "-E", *(f"--regexp={pattern}" for pattern in patterns)]
+    try:
+        # in a session of its own, where no Ctrl-C ends it early
+        sieve = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=2, start_new_session=True)
+    except OSError:  # a system without grep hears everything
+        yield
+        return
+    sys.stderr.flush()
+    real = os.dup(2)
+    os.dup2(sieve.stdin.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(real, 2)
+        os.close(real)
+        sieve.communicate()
 
 
 def start():
@@ -49,7 +52,10 @@ def start():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if "keras" in sys.modules:
         return
-    with chatter_held():
+    if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # a command that is stopped before it has begun ends at once, without a traceback
+        signal.signal(signal.SIGINT, lambda number, frame: os._exit(128 + number))
+    with filtered(chatter()):
         import keras
 
         if keras.backend.backend() == "tensorflow":

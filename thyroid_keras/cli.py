@@ -1,15 +1,25 @@
 """What all commands share: how they ask, complain and end."""
 
 import argparse
+import signal
 import sys
 
+from thyroid_keras.convert.errors import ConvertError
 from thyroid_keras.data.pictures import ImageError
 from thyroid_keras.data.samples import DataError
 from thyroid_keras.loading import ModelError
 from thyroid_keras.runs import RunError
 from thyroid_keras.training import CheckpointError, Diverged, Interrupted, SettingError
 
-USER_ERRORS = (CheckpointError, DataError, ImageError, ModelError, RunError, SettingError)
+USER_ERRORS = (
+    CheckpointError,
+    ConvertError,
+    DataError,
+    ImageError,
+    ModelError,
+    RunError,
+    SettingError,
+)
 DISCLAIMER = "Research use only; not a medical device."
 
 
@@ -37,6 +47,8 @@ def run(function, **arguments):
     0 done; 2 the user's input is wrong, every problem on stderr; 3 the training
     diverged; 128 + signal number if interrupted. No traceback for any of these.
     """
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # the start had its own
     try:
         function(**arguments)
     except USER_ERRORS as error:
@@ -46,11 +58,7 @@ def run(function, **arguments):
         print(f"diverged: {error}", file=sys.stderr)
         sys.exit(3)
     except Interrupted as error:
-        print(
-            "interrupted: the last whole epoch is kept; go on with --resume --out and the "
-            "folder of the run",
-            file=sys.stderr,
-        )
+        print(f"interrupted: {error}", file=sys.stderr)
         sys.exit(128 + error.signal_number)
     except KeyboardInterrupt:
         sys.exit(130)

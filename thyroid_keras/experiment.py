@@ -7,23 +7,27 @@ import time
 
 import keras
 
-from thyroid_keras.data.leaks import hash_images
-from thyroid_keras.data.samples import DataError
-from thyroid_keras.data.split_file import read_split
 from thyroid_keras.evaluation import evaluate as evaluate_model
 from thyroid_keras.loading import float32_twin, load
 from thyroid_keras.narration import conclusion, introduction
+from thyroid_keras.other_data import describe_other, evaluation_folder, other_table
 from thyroid_keras.preparation import (
     check_folds,
     check_same,
     choose_recipe,
-    has_targets,
-    read_table,
     split_data,
 )
 from thyroid_keras.recipes import RECIPES
 from thyroid_keras.recipes.feeding import feed
-from thyroid_keras.runs import Run, RunError, atomic, default_folder, environment, write_json
+from thyroid_keras.runs import (
+    Run,
+    RunError,
+    atomic,
+    default_folder,
+    environment,
+    way_on,
+    write_json,
+)
 from thyroid_keras.signals import SignalGuard
 from thyroid_keras.training import (
     PhaseProgress,
@@ -31,6 +35,7 @@ from thyroid_keras.training import (
     Training,
     differences,
     make_deterministic,
+    own_session,
     set_precision,
 )
 
@@ -86,28 +91,34 @@ def train(
         raise RunError("--resume needs the folder of the run, --out DIR. Received: out=None")
     check_folds(folds, fold)
     folder = out or default_folder(arch, datetime.datetime.now())
-    with SignalGuard() as guard, Run.create(folder, resume=resume) as run:
+    guard = SignalGuard(way_on("train", folder))
+    with guard, Run.create(folder, resume=resume) as run, own_session():
         source = {"path": data, "format": format, "target": target, "seed": seed}
         source |= {"on_bad": on_bad, "folds": folds, "fold": fold}
         precision = set_precision(precision)
-        if resume and run.config.exists():
-            check_same(run.read_config(), recipe, source, seed, precision)
+        begun = run.read_config() if run.config.exists() else {}
+        if begun:
+            check_same(begun, recipe, source, seed, precision)
+        else:  # killed before it was told how the split came about
+            run.split.unlink(missing_ok=True)
+        if begun.get("finished") and run.is_whole():
+            say(f"Finished before, and left as it is. Report: {run.report}")
+            return run, run.read_metrics()
         splits = split_data(run, source, recipe, seed)
         make_deterministic(seed, jit_compile=recipe.jit_compile)
         config = _config(run, recipe, splits, source, seed, precision)
+        config["seconds"] = begun.get("seconds", 0.0)
         write_json(run.config, config)
         for line in introduction(recipe, splits, precision, run):
             say(line)
             run.log(line)
-        start = time.monotonic()
-        model = recipe.procedure(recipe, splits, _training(run, recipe, seed, guard))
+        model = recipe.procedure(recipe, splits, _training(run, recipe, config, guard, say))
         model = float32_twin(model)
         with atomic(run.model) as temporary:
             model.save(temporary)
-        config["parameters"] = model.count_params()
-        config["seconds"] = round(time.monotonic() - start, 1)
-        write_json(run.config, config)
+        write_json(run.config, config | {"parameters": model.count_params()})
         found = evaluate_model(run, model, splits, seed=seed)
+        write_json(run.config, run.read_config() | {"finished": True})
         for line in conclusion(found, run):
             say(line)
             run.log(line)
@@ -135,40 +146,50 @@ def evaluate(folder, *, data=None, say=print):
         recipe = choose_recipe(config["arch"], config["scale"], ())
         simulated = {name: config["recipe"][name] for name in ("phantom_patients", "phantom_views")}
         recipe = dataclasses.replace(recipe, **simulated)
-        splits = read_split(run.split, read_table(config["data"]["source"], recipe))
+        splits = split_data(run, config["data"]["source"], recipe, config["seed"])
         if data is None:
             return run, _judge(run, folder, splits, config, say)
         data = os.fspath(data)
-        splits = dataclasses.replace(splits, test=_other_table(data, config, splits, recipe))
-        below = run.folder / f"evaluation-{os.path.basename(os.path.abspath(data))}"
+        seen = (splits.train, splits.val)
+        learned = {splits.hashes[s.name]: s.name for table in seen for s in table.samples}
+        table = other_table(data, config, learned, recipe)
+        splits = dataclasses.replace(splits, test=table)
+        below = evaluation_folder(run, data)
         with Run.create(below, resume=below.exists()) as other:
-            table = splits.test
-            described = {"name": table.name, "mask_source": table.mask_source}
-            described |= {"notes": table.notes, "group_unit": table.group_unit}
-            write_json(other.config, config | {"data": config["data"] | described})
+            write_json(other.config, describe_other(config, data, table))
             return other, _judge(other, folder, splits, config, say)
 
 
 def _judge(run, folder, splits, config, say):
-    set_precision("float32")
-    found = evaluate_model(run, load(folder), splits, seed=config["seed"])
+    with own_session():
+        set_precision("float32")
+        found = evaluate_model(run, load(folder), splits, seed=config["seed"])
     for line in conclusion(found, run):
         say(line)
     return found
 
 
-def _training(run, recipe, seed, guard):
+def _training(run, recipe, config, guard, say):
+    start = time.monotonic() - config["seconds"]  # of all legs together
+
     def report(history):
         run.write_history(
             [{"phase": phase} | row for phase, rows in history.items() for row in rows]
         )
+        config["seconds"] = round(time.monotonic() - start, 1)
+        write_json(run.config, config)
+
+    def tell(line):
+        say(line)
+        run.log(line)
 
     return Training(
         checkpoints=run.checkpoints,
         feed=feed,
-        seed=seed,
+        seed=config["seed"],
         jit_compile=recipe.jit_compile,
         report=report,
+        say=tell,
         watch=lambda phase, steps: [PhaseProgress(phase, steps, run.log)],
         deferring=guard.deferring,
         stop_signal=guard.received,
@@ -189,6 +210,7 @@ def _config(run, recipe, splits, source, seed, precision):
             "group_unit": table.group_unit,
             "mask_source": table.mask_source,
             "notes": table.notes,
+            "excluded": table.excluded,
             "source": source,
         },
         "recipe": recipe.settings(),
@@ -203,24 +225,3 @@ def _config(run, recipe, splits, source, seed, precision):
             "differences": ["other images", *changes],
         },
     }
-
-
-def _other_table(data, config, splits, recipe):
-    """Another data set with the run's classes, none of whose pictures it learned from."""
-    target = config["data"]["target"] if has_targets(data) else None
-    table = read_table({"path": data, "format": None, "target": target}, recipe)
-    problems = []
-    if table.class_names != splits.val.class_names:
-        problems.append(
-            f"{data}: classes {table.class_names} instead of {splits.val.class_names} that the "
-            "model knows; name the classes alike"
-        )
-    seen = {splits.hashes[s.name]: s.name for t in (splits.train, splits.val) for s in t.samples}
-    problems += [
-        f"{data}: {name} is the picture that the model learned from as {seen[value]}; leave it out"
-        for name, value in hash_images(table, True).items()
-        if value in seen
-    ]
-    if problems:
-        raise DataError(problems)
-    return table

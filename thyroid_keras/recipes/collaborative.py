@@ -14,6 +14,7 @@ from thyroid_keras.data.store import empty_pixels
 from thyroid_keras.losses import FocalTversky
 from thyroid_keras.recipes.feeding import open_stores, train_batches, val_batches
 from thyroid_keras.training import Phase, copy_weights, fit_phase
+from thyroid_keras.training.adam import Adam
 
 SCALES = {"mask": 1, "mask_2": 2, "mask_4": 4, "mask_8": 8}
 VOTES = ("vote1", "vote2", "vote3")
@@ -221,7 +222,7 @@ def _phase(recipe, name, title):
         name=name,
         title=title,
         epochs=recipe.segmentation_epochs if first else recipe.epochs,
-        optimizer=lambda steps: keras.optimizers.Adam(_schedule(recipe, rate, steps)),
+        optimizer=lambda steps: Adam(_schedule(recipe, rate, steps)),
         losses=losses,
         loss_weights=weights,
         patience=recipe.patience,

@@ -1,9 +1,12 @@
 """The run folder: what is in it, atomic writes, reading it back."""
 
-from thyroid_keras.runs.environment import command_line, environment
+from thyroid_keras.runs.environment import command_line, environment, way_on
 from thyroid_keras.runs.files import (
     RunError,
     atomic,
+    flush,
+    free_bytes,
+    make_folder,
     read_csv,
     read_json,
     write_bytes,
@@ -20,8 +23,12 @@ __all__ = [
     "command_line",
     "default_folder",
     "environment",
+    "flush",
+    "free_bytes",
+    "make_folder",
     "read_csv",
     "read_json",
+    "way_on",
     "write_bytes",
     "write_csv",
     "write_json",

@@ -53,6 +53,27 @@ def command_line():
     return shlex.join(["python", *sys.orig_argv[1:]])
 
 
+def way_on(command, folder):
+    """Says in a sentence how a stopped run goes on.
+
+    Args:
+        command: name of the command that writes in the folder, e.g. `"train"`.
+        folder: of the run.
+
+    Returns:
+        The command to be pasted, where this process is that command; else what to add
+        to whatever was called.
+    """
+    words = sys.orig_argv[1:]
+    if words[:2] != ["-m", f"thyroid_keras.{command}"]:
+        return f"Go on with {folder} by the same call with --resume (resume=True)."
+    if not any(word == "--out" or word.startswith("--out=") for word in words):
+        words += ["--out", str(folder)]
+    if "--resume" not in words:
+        words.append("--resume")
+    return f"Go on with\n  {shlex.join(['python', *words])}"
+
+
 def _values(key, pattern):
     """What follows `key:` in those of the kernel's files that exist."""
     for path in sorted(pathlib.Path("/proc").glob(pattern)):

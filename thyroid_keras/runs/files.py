@@ -2,17 +2,24 @@
 
 import contextlib
 import csv
+import functools
 import io
 import json
 import math
 import os
 import pathlib
 import secrets
+import shutil
+import stat
 
 import numpy as np
 
+from thyroid_keras.runs.form import misfits
+
 # a spreadsheet takes a cell that begins so for a formula; ' is the mark itself
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
+TEMPORARY = ".tmp-"  # begins the name of whatever is not yet whole
+MAX_BYTES = 64 * 2**20  # of a text that is read back; a larger one is not ours
 
 
 class RunError(ValueError):
@@ -36,13 +43,13 @@ def atomic(path):
         RunError: if the disk is full, or the file cannot be written for another reason.
     """
     path = pathlib.Path(path)
-    temporary = path.with_name(f".{secrets.token_hex(4)}-{path.name}")
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         yield temporary
-        _sync(temporary, os.O_RDWR)
+        flush(temporary)
         os.replace(temporary, path)
-        _sync(path.parent, os.O_RDONLY)
+        flush(path.parent)
     except OSError as error:
         raise RunError(
             f"{path}: cannot be written, {error.strerror or error}; what was there before is "
@@ -50,15 +57,42 @@ def atomic(path):
             f"Received: path={str(path)!r}"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
-def _sync(path, flags):
-    descriptor = os.open(path, flags)
+def make_folder(path):
+    """Makes a folder and its parents where they are missing, to survive a power cut."""
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        flush(path.parent)
+
+
+def flush(path):
+    """Waits until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY if os.path.isdir(path) else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def free_bytes(path):
+    """Returns the room on the disk where a path is, or will be."""
+    path = pathlib.Path(path).absolute()
+    disk = shutil.disk_usage(next(p for p in (path, *path.parents) if p.exists()))
+    return disk.free if disk.total else math.inf  # the kernel's own have no size
+
+
+def sweep(folder):
+    """Removes what killed writers left in a folder in which nobody writes now."""
+    for path in pathlib.Path(folder).glob(f"{TEMPORARY}*"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def write_bytes(path, content):
@@ -89,14 +123,39 @@ def _plain(value):
     return str(value) if isinstance(value, pathlib.PurePath) else value
 
 
-def read_json(path):
+class Entries(dict):
+    """What a JSON object held; asking for an entry that it lacks is a `RunError`."""
+
+    def __init__(self, path, entries):
+        super().__init__(entries)
+        self.path = path
+
+    def __missing__(self, name):
+        raise RunError(
+            f"{self.path}: has no entry {name!r}. Restore the file or repeat the run. "
+            f"Received: entries={', '.join(map(str, self))!r:.200}"
+        )
+
+
+def read_json(path, form=None):
     """Reads a JSON object.
+
+    Args:
+        path: of the file.
+        form: of its entries, see `runs.form.misfits`.
+
+    Returns:
+        `Entries`.
 
     Raises:
         RunError: if the file is absent or holds anything else.
     """
     try:
-        value = json.loads(_read_text(path))
+        value = json.loads(
+            _read_text(path),
+            object_hook=functools.partial(Entries, path),
+            parse_constant=_refuse_constant,
+        )
     except (ValueError, RecursionError) as error:
         if isinstance(error, RunError):
             raise
@@ -109,11 +168,23 @@ def read_json(path):
             f"{path}: should hold a JSON object, as the run wrote it. "
             f"Received: a {type(value).__name__}"
         )
+    if problems := misfits(value, form or {}):
+        raise RunError(
+            f"{path}: not as a run writes it. Restore the file or repeat the run. "
+            f"Received: {'; '.join(problems)}"
+        )
     return value
+
+
+def _refuse_constant(name):
+    raise ValueError(f"{name} is no number")
 
 
 def _read_text(path):
     try:
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_BYTES:
+            raise OSError(f"no file of at most {MAX_BYTES >> 20} MB")
         return pathlib.Path(path).read_bytes().decode("utf-8-sig", "surrogateescape")
     except OSError as error:
         raise RunError(

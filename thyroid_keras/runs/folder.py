@@ -1,11 +1,23 @@
 """One folder per run."""
 
+import contextlib
 import datetime
 import fcntl
 import os
 import pathlib
 
-from thyroid_keras.runs.files import RunError, read_csv, read_json, write_csv
+from thyroid_keras.runs.files import (
+    RunError,
+    free_bytes,
+    make_folder,
+    read_csv,
+    read_json,
+    sweep,
+    write_csv,
+)
+from thyroid_keras.runs.form import CONFIG, METRICS
+
+MIN_FREE = 32 * 2**20  # bytes; with less not even a small run is written to its end
 
 
 def default_folder(arch, now):
@@ -65,15 +77,19 @@ class Run:
 
         Raises:
             RunError: if the folder is a file, is not empty (without `resume`), holds
-                something other than a run, cannot be written, or is in use.
+                something other than a run, cannot be written, or is in use, or the disk
+                is full.
         """
         run = cls(folder)
         try:
             run._refuse_contents(resume)
-            run.folder.mkdir(parents=True, exist_ok=True)
+            run._require_room()
+            make_folder(run.folder)
             run._take_lock()
             # a second look: another run may have come and gone in between
             run._refuse_contents(resume)
+            for folder in (run.folder, run.plots, *run.checkpoints.glob("*")):
+                sweep(folder)
         except OSError as error:
             run.close()
             raise RunError(
@@ -85,9 +101,22 @@ class Run:
             raise
         return run
 
+    def _require_room(self):
+        if (free := free_bytes(self.folder)) < MIN_FREE:
+            raise RunError(
+                f"{self.folder}: the disk is full, {free / 1e6:.0f} MB are free. Free space or "
+                f"choose another folder with `--out`. Received: folder={str(self.folder)!r}"
+            )
+
     def _refuse_contents(self, resume):
         if not self.folder.exists():
             return
+        links = [p.name for p in self.folder.iterdir() if p.is_symlink() and p in self._own()]
+        if links:
+            raise RunError(
+                f"{self.folder}: {', '.join(links)} would be written through a link. Put the "
+                f"files themselves there. Received: folder={str(self.folder)!r}"
+            )
         found = {path.name for path in self.folder.iterdir() if not path.name.startswith(".")}
         if found and not resume:
             raise RunError(
@@ -95,11 +124,15 @@ class Run:
                 f"with the run in it with `--resume`. Received: folder={str(self.folder)!r}"
             )
         ours = {self.config.name, self.log_file.name, self.split.name, self.checkpoints.name}
+        ours |= {"fold_0"}  # a cross-validation, whose folds may have been trained one by one
         if found and not found & ours:
             raise RunError(
                 f"{self.folder}: nothing there is a run's, so there is nothing to resume. Choose "
                 f"another folder with `--out`. Received: folder={str(self.folder)!r}"
             )
+
+    def _own(self):
+        return [value for value in vars(self).values() if isinstance(value, pathlib.Path)]
 
     def _take_lock(self):
         self._lock = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
@@ -141,6 +174,10 @@ class Run:
             )
         return run
 
+    def is_whole(self):
+        """Whether every file of a finished run is there."""
+        return all(path.exists() for path in self._own())
+
     def close(self):
         """Lets others write in the folder."""
         if self._lock is not None:
@@ -151,19 +188,20 @@ class Run:
         return self
 
     def __exit__(self, *_):
-        if [path.name for path in self.folder.iterdir()] == [".lock"]:
-            # nothing came of it, and only the holder of the lock gets here
-            (self.folder / ".lock").unlink()
-            self.folder.rmdir()
+        with contextlib.suppress(OSError):  # somebody removed the folder meanwhile
+            if [path.name for path in self.folder.iterdir()] == [".lock"]:
+                # nothing came of it, and only the holder of the lock gets here
+                (self.folder / ".lock").unlink()
+                self.folder.rmdir()
         self.close()
 
     def read_config(self):
-        """Returns `config.json` as a dict."""
-        return read_json(self.config)
+        """Returns `config.json` as a dict; what it lacks is a `RunError` when asked for."""
+        return read_json(self.config, CONFIG)
 
     def read_metrics(self):
-        """Returns `metrics.json` as a dict."""
-        return read_json(self.metrics)
+        """Returns `metrics.json` as a dict; what it lacks is a `RunError` when asked for."""
+        return read_json(self.metrics, METRICS)
 
     def read_predictions(self):
         """Returns the rows of `predictions.csv`, all but names and split as numbers."""
@@ -179,8 +217,14 @@ class Run:
 
     def log(self, line):
         """Appends a line to `log.txt`, with the time."""
-        with open(self.log_file, "a", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S} {line}\n")
+        try:
+            with open(self.log_file, "a", encoding="utf-8", errors="surrogateescape") as file:
+                file.write(f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S} {line}\n")
+        except OSError as error:
+            raise RunError(
+                f"{self.log_file}: cannot be written, {error.strerror}. Free space, then go on "
+                f"with `--resume`. Received: path={str(self.log_file)!r}"
+            ) from error
 
 
 def _numbers(rows, but):

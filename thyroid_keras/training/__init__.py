@@ -1,6 +1,6 @@
 """Phase, Recipe and the engine that fits them."""
 
-from thyroid_keras.training.backend import make_deterministic, set_precision
+from thyroid_keras.training.backend import make_deterministic, own_session, set_precision
 from thyroid_keras.training.checkpoints import CheckpointError
 from thyroid_keras.training.engine import Diverged, Interrupted, Training, copy_weights, fit_phase
 from thyroid_keras.training.progress import PhaseProgress
@@ -27,6 +27,7 @@ __all__ = [
     "fit_phase",
     "make_deterministic",
     "override",
+    "own_session",
     "set_precision",
     "unmet",
 ]

@@ -1,10 +1,22 @@
 """The one place that asks which machine and backend this is, and sets what follows."""
 
+import contextlib
 import sys
 
 import keras
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+
+
+@contextlib.contextmanager
+def own_session():
+    """Within the block Keras is as in a new process; the precision policy comes back after."""
+    policy = keras.config.dtype_policy()
+    keras.backend.clear_session()
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
 
 
 def make_deterministic(seed, *, jit_compile=False):
@@ -16,10 +28,13 @@ def make_deterministic(seed, *, jit_compile=False):
             TensorFlow's order is fixed; it is then left to XLA.
     """
     keras.utils.set_random_seed(seed)
-    if keras.backend.backend() == "tensorflow" and not jit_compile:
-        import tensorflow as tf
+    if keras.backend.backend() == "tensorflow":
+        from tensorflow.python.framework import config  # only there it can be switched off
 
-        tf.config.experimental.enable_op_determinism()
+        if jit_compile:
+            config.disable_op_determinism()
+        else:
+            config.enable_op_determinism()
 
 
 def set_precision(precision):

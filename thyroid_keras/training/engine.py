@@ -3,13 +3,14 @@
 import contextlib
 import dataclasses
 import math
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from thyroid_keras.training.checkpoints import CheckpointError, Checkpoints
+from thyroid_keras.training.checkpoints import CheckpointError, Checkpoints, Record
 from thyroid_keras.training.recipe import Phase
 
 
@@ -17,15 +18,17 @@ class Diverged(RuntimeError):
     """Loss or weights are no longer finite; the last good epoch is still there."""
 
 
-class Interrupted(RuntimeError):
+class Interrupted(KeyboardInterrupt):
     """Somebody asked the training to stop; it can be resumed.
 
     Args:
         signal_number: int, the signal that asked.
+        way_on: str, a sentence on how to go on.
     """
 
-    def __init__(self, signal_number):
-        super().__init__(f"stopped by signal {signal_number}")
+    def __init__(self, signal_number, way_on="Go on with --resume."):
+        name = signal.Signals(signal_number).name
+        super().__init__(f"stopped by {name}; the last whole epoch is kept. {way_on}")
         self.signal_number = signal_number
 
 
@@ -41,6 +44,7 @@ class Training:
         jit_compile: bool, whether XLA compiles the step.
         history: dict from the phase's name to a list of dicts, one per finished epoch.
         report: function called with `history` after each epoch.
+        say: function of one line of text, told of checkpoints that are passed over.
         watch: function `(phase, steps) -> list` of further Keras callbacks: the
             progress bar.
         deferring: function returning a context in which signals are only noted.
@@ -53,6 +57,7 @@ class Training:
     jit_compile: bool = False
     history: dict = dataclasses.field(default_factory=dict)
     report: Callable = lambda history: None
+    say: Callable = lambda line: None
     watch: Callable = lambda phase, steps: []
     deferring: Callable = contextlib.nullcontext
     stop_signal: Callable = lambda: None
@@ -75,7 +80,8 @@ def fit_phase(model, phase: Phase, train, val, training: Training):
         The model.
 
     Raises:
-        Diverged: if the loss or a weight is not finite.
+        CheckpointError: if the disk has no room for the checkpoints.
+        Diverged: if the loss, a weight or the optimizer's state is not finite.
         Interrupted: if `training.stop_signal` says so.
     """
     for layer in model.layers:
@@ -88,9 +94,10 @@ def fit_phase(model, phase: Phase, train, val, training: Training):
     )
     # here and not in the first step, which TensorFlow would then have to trace twice
     model.optimizer.build(model.trainable_variables)
-    keeper = _Keeper(phase, Checkpoints(Path(training.checkpoints) / phase.name), training)
+    keeper = _Keeper(phase, training)
     first_epoch = keeper.restore(model)
-    if first_epoch < phase.epochs and not keeper.record["finished"]:
+    if first_epoch < phase.epochs and not keeper.record.finished:
+        keeper.checkpoints.require_room(sum(a.nbytes for a in _state(model).values()))
         data, steps = training.feed(train, first_epoch, phase.epochs - first_epoch)
         with training.deferring():
             model.fit(
@@ -110,33 +117,30 @@ def fit_phase(model, phase: Phase, train, val, training: Training):
 class _Keeper(keras.callbacks.Callback):
     """Saves each epoch, remembers the best, stops early, refuses what is not finite."""
 
-    def __init__(self, phase, checkpoints, training):
+    def __init__(self, phase, training):
         super().__init__()
         self.phase = phase
-        self.checkpoints = checkpoints
         self.training = training
-        self.record = {
-            "epoch": 0,
-            "best_epoch": 0,
-            "best": math.inf,
-            "finished": False,
-            "history": [],
-        }
+        self.checkpoints = Checkpoints(Path(training.checkpoints) / phase.name, training.say)
+        self.record = Record()
 
     def restore(self, model):
-        found = self.checkpoints.latest()
-        if found is None:
+        if (found := self.checkpoints.latest()) is None:
             return 0
         self.record, arrays = found
-        self.training.history[self.phase.name] = self.record["history"]
-        _assign(model.variables, arrays, "model")
+        _assign(model.variables, arrays, "weights")
         _assign(model.optimizer.variables, arrays, "optimizer")
-        return self.record["epoch"]
+        self._tell()  # a kill may have come between the checkpoint and its report
+        return self.record.epoch
 
     def restore_best(self, model):
-        best = self.record["best_epoch"]
-        if best and best != self.record["epoch"]:
-            _assign(model.variables, self.checkpoints.load(best)[1], "model")
+        best = self.record.best_epoch
+        if best and best != self.record.epoch:
+            _assign(model.variables, self.checkpoints.load(best)[1], "weights")
+
+    def _tell(self):
+        self.training.history[self.phase.name] = list(self.record.history)
+        self.training.report(self.training.history)
 
     def on_train_batch_end(self, batch, logs=None):
         self._heed_signals()
@@ -150,44 +154,56 @@ class _Keeper(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         logs = {name: float(value) for name, value in (logs or {}).items()}
-        model = self.model
-        state = _arrays(model.variables, "model")
+        state = _state(self.model)
         bad = [name for name, value in logs.items() if not math.isfinite(value)]
-        bad += [] if all(np.isfinite(a).all() for a in state.values()) else ["weights"]
+        bad += sorted({k.split("/")[0] for k, array in state.items() if not _finite(array)})
         if bad:
             raise Diverged(
                 f"{self.phase.title}: {', '.join(bad)} not finite in epoch {epoch + 1}. "
                 "The epoch before is kept; try a lower learning rate or float32."
             )
-        score = logs.get(self.phase.monitor, logs["loss"])
-        history = [*self.record["history"], {"epoch": epoch + 1} | logs]
-        record = self.record | {"epoch": epoch + 1, "history": history}
-        if score < record["best"]:
-            record |= {"best": score, "best_epoch": epoch + 1}
-        waited = epoch + 1 - record["best_epoch"]
-        stop = self.phase.patience is not None and waited >= self.phase.patience
-        record["finished"] = stop or epoch + 1 == self.phase.epochs
-        self.checkpoints.save(record, state | _arrays(model.optimizer.variables, "optimizer"))
-        self.record = record
-        self.training.history[self.phase.name] = history
-        self.training.report(self.training.history)
-        model.stop_training = stop
-
-
-def _arrays(variables, prefix):
-    return {f"{prefix}/{i}": v.numpy() for i, v in enumerate(variables)}
-
-
-def _assign(variables, arrays, prefix):
-    saved = [name for name in arrays if name.startswith(f"{prefix}/")]
-    shapes = [tuple(v.shape) for v in variables]
-    if shapes != [arrays[f"{prefix}/{i}"].shape for i in range(len(saved))]:
-        raise CheckpointError(
-            f"The checkpoint is of another {prefix}: the recipe or the version of Keras has "
-            "changed since. Begin anew in another folder."
+        score, done = logs.get(self.phase.monitor, logs["loss"]), epoch + 1
+        best, best_epoch = min(
+            (self.record.best, self.record.best_epoch), (score, done), key=lambda pair: pair[0]
         )
-    for i, variable in enumerate(variables):
-        variable.assign(arrays[f"{prefix}/{i}"])
+        patience = self.phase.patience
+        stop = patience is not None and done - best_epoch >= patience
+        self.record = Record(
+            epoch=done,
+            best_epoch=best_epoch,
+            best=best,
+            finished=stop or done == self.phase.epochs,
+            history=(*self.record.history, {"epoch": done} | logs),
+        )
+        self.checkpoints.save(self.record, state)
+        self._tell()
+        self.model.stop_training = stop
+
+
+def _state(model):
+    """Everything that an epoch leaves behind, random states included, as arrays by name."""
+    groups = {"weights": model.variables, "optimizer": model.optimizer.variables}
+    return {
+        f"{group}/{i}": keras.ops.convert_to_numpy(variable)
+        for group, variables in groups.items()
+        for i, variable in enumerate(variables)
+    }
+
+
+def _finite(array):
+    return bool(np.isfinite(array).all())
+
+
+def _assign(variables, arrays, group):
+    saved = {n: a for n, a in arrays.items() if n.startswith(f"{group}/")}
+    form = {f"{group}/{i}": (tuple(v.shape), v.dtype) for i, v in enumerate(variables)}
+    if form != {name: (array.shape, str(array.dtype)) for name, array in saved.items()}:
+        raise CheckpointError(
+            f"The {group} in the checkpoint are of another network: the recipe or the version "
+            "of Keras has changed since. Begin anew in another folder."
+        )
+    for name, variable in zip(form, variables, strict=True):
+        variable.assign(arrays[name])
 
 
 def copy_weights(source, target):

@@ -1,0 +1,85 @@
+"""What the JSON files of a run hold; a run folder may come from a stranger."""
+
+import math
+
+TEXT, WHOLE, NUMBER = (str,), (int,), (int, float)
+MAYBE_TEXT, MAYBE_WHOLE, MAYBE_NUMBER = (str, type(None)), (int, type(None)), (*NUMBER, type(None))
+ANY = (object,)
+EACH = ""  # in a form: the name of every other entry
+
+FIGURE = {"value": MAYBE_NUMBER, "reason": TEXT}
+CONFIG = {
+    "arch": TEXT,
+    "scale": TEXT,
+    "seed": WHOLE,
+    "precision": TEXT,
+    "image_shape": [WHOLE],
+    "command": TEXT,
+    "parameters": WHOLE,
+    "seconds": NUMBER,
+    "finished": (bool,),
+    "recipe": {"phantom_patients": WHOLE, "phantom_views": WHOLE, EACH: ANY},
+    "data": {
+        "name": TEXT,
+        "target": MAYBE_TEXT,
+        "class_names": [TEXT],
+        "group_unit": TEXT,
+        "mask_source": MAYBE_TEXT,
+        "notes": [TEXT],
+        "source": {
+            "path": MAYBE_TEXT,
+            "format": MAYBE_TEXT,
+            "target": MAYBE_TEXT,
+            "seed": MAYBE_WHOLE,
+            "on_bad": MAYBE_TEXT,
+            "folds": MAYBE_WHOLE,
+            "fold": MAYBE_WHOLE,
+        },
+    },
+    "environment": {
+        "versions": {EACH: TEXT},
+        "platform": TEXT,
+        "cpu": TEXT,
+        "cores": WHOLE,
+        "gpus": [TEXT],
+        "command": TEXT,
+        "backend": TEXT,
+    },
+    "paper_results": {"source": TEXT, "figures": {EACH: ANY}, "differences": [TEXT]},
+}
+METRICS = {
+    "split": TEXT,
+    "n": WHOLE,
+    "groups": WHOLE,
+    "group_unit": TEXT,
+    "threshold": MAYBE_NUMBER,
+    "threshold_origin": TEXT,
+    "segmentation": {"threshold": NUMBER},
+} | dict.fromkeys(
+    ("accuracy", "sensitivity", "specificity", "precision", "f1", "roc_auc", "dice"), FIGURE
+)
+
+
+def misfits(value, form, name="the file"):
+    """Returns a sentence for each entry that is not of its kind; none need be there.
+
+    Args:
+        value: what JSON held.
+        form: a tuple of types; a list of one form, for lists; or a dict of forms by
+            name, `EACH` standing for all others.
+        name: what to call `value`.
+    """
+    if isinstance(form, dict):
+        if not isinstance(value, dict):
+            return [f"{name} is no object"]
+        forms = {key: form.get(key, form.get(EACH, ANY)) for key in value}
+        return [m for key, each in forms.items() for m in misfits(value[key], each, key)]
+    if isinstance(form, list):
+        if not isinstance(value, list):
+            return [f"{name} is no list"]
+        return [m for item in value for m in misfits(item, form[0], name)][:5]
+    if not isinstance(value, form) or (isinstance(value, bool) and not {bool, object} & set(form)):
+        return [f"{name} is {value!r:.40}"]
+    if isinstance(value, float) and not math.isfinite(value):
+        return [f"{name} is {value}"]
+    return []
