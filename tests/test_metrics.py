@@ -245,6 +245,76 @@ def test_delong_agrees_with_the_bootstrap():
     np.testing.assert_allclose(exact["ci95"], drawn["ci95"], atol=0.02)
 
 
+def two_classifiers(rng, num_groups, size, gains=(1.5, 0.8)):
+    """Scores of two classifiers; the images of a group share most of their noise."""
+    group = np.repeat(np.arange(num_groups), size)
+    truth = group % 2 == 1
+    noise = [0.9 * rng.normal(size=num_groups)[group] for _ in range(3)]
+    own = [np.sqrt(0.19) * rng.normal(size=len(group)) for _ in range(3)]
+    shared, *each = (between + within for between, within in zip(noise, own, strict=True))
+    return (
+        group,
+        truth,
+        [gain * truth + (shared + e) / np.sqrt(2) for gain, e in zip(gains, each, strict=True)],
+    )
+
+
+def expected_difference(gains=(1.5, 0.8)):
+    """The difference in AUC of two pairs of unit normals that lie so far apart."""
+    high, low = stats.norm.cdf(np.array(gains) / np.sqrt(2))
+    return high - low
+
+
+def test_delong_covers_the_truth_where_images_are_independent():
+    rng, covered = np.random.default_rng(11), 0
+    for _ in range(400):
+        _, truth, (a, b) = two_classifiers(rng, 120, 1)
+        low, high = metrics.delong(truth, a, b)["ci95"]
+        covered += low <= expected_difference() <= high
+    # four standard errors of a share of 0.95 of 400
+    assert abs(covered / 400 - 0.95) < 4 * np.sqrt(0.95 * 0.05 / 400)
+
+
+def test_only_the_bootstrap_covers_the_truth_where_patients_have_several_images():
+    rng, by_patient, by_image = np.random.default_rng(12), 0, 0
+    for seed in range(100):
+        group, truth, (a, b) = two_classifiers(rng, 60, 6)
+        answers = [(s > 0.5, two_columns(stats.norm.cdf(s))) for s in (a, b)]
+        figure = metrics.paired_differences(
+            truth.astype(int), *answers, group, draws=200, seed=seed
+        )["roc_auc"]
+        by_patient += figure["ci95"][0] <= expected_difference() <= figure["ci95"][1]
+        low, high = metrics.delong(truth, a, b)["ci95"]
+        by_image += low <= expected_difference() <= high
+    assert by_patient >= 86, by_patient
+    assert by_image <= 75, by_image
+
+
+def test_paired_differences_are_those_of_the_figures():
+    other = np.clip(SCORES + 0.2 * RNG.random(60) - 0.1, 0, 1)
+    answers = [((s >= 0.5).astype(int), two_columns(s)) for s in (SCORES, other)]
+    found = metrics.paired_differences(TRUTH.astype(int), *answers, GROUPS)
+    each = [
+        metrics.classification_metrics(TRUTH.astype(int), two_columns(s), GROUPS, class_names=NAMES)
+        for s in (SCORES, other)
+    ]
+    for name, figure in found.items():
+        expected = each[0][name]["value"] - each[1][name]["value"]
+        assert figure["value"] == pytest.approx(expected, abs=1e-12), name
+    gain = metrics.paired_mean(SCORES, other, GROUPS)
+    assert gain["value"] == pytest.approx(np.mean(SCORES - other))
+    assert metrics.paired_mean(SCORES, SCORES, GROUPS)["ci95"] == [0.0, 0.0]
+
+
+def test_each_image_may_have_a_threshold_of_its_own():
+    cuts = np.where(np.arange(60) < 30, 0.3, 0.7)
+    found = metrics.classification_metrics(
+        TRUTH.astype(int), two_columns(SCORES), GROUPS, threshold=cuts, class_names=NAMES
+    )
+    assert found["accuracy"]["value"] == pytest.approx(np.mean((SCORES >= cuts) == TRUTH))
+    assert found["threshold"] == pytest.approx(0.5)
+
+
 def test_threshold_is_the_midpoint_with_the_largest_youden_index():
     threshold, origin = metrics.choose_threshold([0, 0, 1, 0, 1], [0.1, 0.2, 0.4, 0.5, 0.9])
     # between 0.2 and 0.4: sensitivity 1, specificity 2/3
@@ -279,8 +349,10 @@ def masks(*rows):
 def test_dice_by_hand():
     truth = masks([1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0])
     predicted = masks([0, 1, 1, 1], [0, 0, 0, 0], [1, 0, 0, 0])
-    np.testing.assert_allclose(metrics.dice_scores(truth, predicted), [2 / 5, np.nan, 0])
-    found = metrics.segmentation_metrics(truth, predicted, ["a", "b", "c"])
+    counts = metrics.overlaps(truth, predicted)
+    np.testing.assert_array_equal(counts, [[1, 0, 0], [2, 0, 0], [3, 0, 1]])
+    np.testing.assert_allclose(metrics.dice_scores(counts), [2 / 5, np.nan, 0])
+    found = metrics.segmentation_metrics(counts, ["a", "b", "c"])
     assert (found["n"], found["negatives"]) == (1, 2)
     assert found["dice"]["value"] == pytest.approx(2 / 5)
     assert found["iou"]["value"] == pytest.approx(1 / 4)
@@ -289,12 +361,12 @@ def test_dice_by_hand():
 
 def test_segmentation_without_any_true_mask_says_so():
     empty = np.zeros((2, 3, 3), bool)
-    found = metrics.segmentation_metrics(empty, empty, ["a", "b"])
+    found = metrics.segmentation_metrics(metrics.overlaps(empty, empty), ["a", "b"])
     assert found["dice"]["reason"] and found["false_alarms"]["value"] == 0.0
     with pytest.raises(ValueError, match="boolean"):
-        metrics.dice_scores(empty.astype(float), empty)
+        metrics.overlaps(empty.astype(float), empty)
     with pytest.raises(ValueError, match="one shape"):
-        metrics.dice_scores(empty, empty[:1])
+        metrics.overlaps(empty, empty[:1])
 
 
 def test_the_interval_to_quote_is_the_wider_one():

@@ -1,6 +1,7 @@
 import base64
 import html.parser
 import re
+import shutil
 import warnings
 
 import numpy as np
@@ -104,18 +105,17 @@ def fake_run(folder, num_classes=2):
         )
         truth = np.zeros((len(labels), 8, 8), bool)
         truth[labels > 0, 2:6, 2:6] = True
-        found["segmentation"] = metrics.segmentation_metrics(
-            truth, np.roll(truth, 3, axis=1), groups
-        )
+        counts = metrics.overlaps(truth, np.roll(truth, 3, axis=1))
+        found["segmentation"] = metrics.segmentation_metrics(counts, groups)
         found["dice"] = found["segmentation"]["dice"]
         found["validation"] = {"accuracy": metrics.proportion(45, 60)}
         found |= {"split": "test", "threshold_origin": "largest Youden index on 60 images"}
         runs.write_json(run.metrics, found)
         run.write_history(history())
-        dice = metrics.dice_scores(truth, np.roll(truth, 3, axis=1))
         columns = {"image": image_names, "group": groups, "label": labels, "predicted": predicted}
         columns |= {f"p_{n}": probabilities[:, k] for k, n in enumerate(names)}
-        columns |= {"split": ["test"] * len(labels), "fold": [None] * len(labels), "dice": dice}
+        columns |= {"split": ["test"] * len(labels), "fold": [None] * len(labels)}
+        columns |= {"dice": metrics.dice_scores(counts)}
         rows = [
             dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)
         ]
@@ -271,6 +271,91 @@ def test_an_almost_empty_run_still_has_a_page(tmp_path):
         runs.write_json(run.metrics, found)
         report.write_report(run)
     assert "needs images of at least two classes" in read(run).words
+
+
+def test_classes_may_be_called_by_numbers(tmp_path):
+    names = ("1", "02", "2")
+    with runs.Run.create(tmp_path / "run") as run:
+        rows = [
+            {"image": n, "group": n, "label": n, "predicted": n}
+            | dict.fromkeys(("p_1", "p_02"), 0.2)
+            | {"p_2": 0.6}
+            for n in names
+        ]
+        runs.write_csv(run.predictions, rows)
+        found = report.read_answers(run, names)
+    assert found.labels.tolist() == found.predicted.tolist() == [0, 1, 2]
+    assert found.folds is None and found.counts is None
+
+
+def test_mask_counts_are_read_back(tmp_path):
+    with runs.Run.create(tmp_path / "run") as run:
+        truth = np.zeros((4, 6, 6), bool)
+        truth[:2, 1:4, 1:4] = True
+        counts = metrics.overlaps(truth, np.roll(truth, 1, axis=0)).astype(float)
+        counts[:2, 3] = np.nan  # nobody drew that one
+        dice = np.where(counts[1] > 0, metrics.dice_scores(counts), np.nan)
+        rows = [
+            {"image": i, "group": i, "label": NAMES[0], "predicted": NAMES[1], "p_benign": 0.5}
+            | {"p_malignant": 0.5, "fold": 1, "dice": dice[i], "mask_px": int(counts[2, i])}
+            | {"true_mask_px": None if i == 3 else int(counts[1, i])}
+            for i in range(4)
+        ]
+        runs.write_csv(run.predictions, rows)
+        found = report.read_answers(run, NAMES)
+    np.testing.assert_array_equal(found.counts, counts)
+    assert found.folds.tolist() == [1, 1, 1, 1]
+
+
+@pytest.fixture(scope="module")
+def folded_run(binary_run, tmp_path_factory):
+    """The files that pooling three folds leaves, but for the folds themselves."""
+    run = runs.Run(shutil.copytree(binary_run.folder, tmp_path_factory.mktemp("folded") / "run"))
+    rows = runs.read_csv(run.predictions)
+    rows = [row | {"split": "out-of-fold", "fold": i % 3} for i, row in enumerate(rows)]
+    runs.write_csv(run.predictions, rows)
+    found = run.read_metrics() | {"split": "out-of-fold", "pooled": "Out of fold."}
+    fold = {key: found[key] for key in ("n", "groups", "threshold", "roc_auc", "accuracy")}
+    found["folds"] = [fold | {"fold": i, "folder": f"fold_{i}"} for i in range(3)]
+    found["mean_sd"] = {"note": "mean and SD over folds, not a confidence interval"}
+    found["mean_sd"] |= {"roc_auc": {"mean": 0.875, "sd": 0.0625, "n": 3}}
+    runs.write_json(run.metrics, found)
+    report.write_plots(run)
+    report.write_report(run)
+    return run
+
+
+def test_a_cross_validation_has_its_folds_on_the_page(folded_run):
+    page = read(folded_run)
+    links = [link for link in page.links if not link.startswith("data:image/png;base64,")]
+    assert links == [f"fold_{i}/report.html" for i in range(3)]
+    for words in ("3 folds", "0.875 ± 0.062", "not a confidence interval", "Pooled over the folds"):
+        assert words in page.words, words
+    assert "in the out-of-fold split" not in page.words
+
+
+def test_the_roc_plot_of_folds_has_a_curve_each_and_the_decisions_made(folded_run):
+    answers = report.read_answers(folded_run, NAMES, "out-of-fold")
+    figure = report.fold_roc(answers)
+    texts = [text.get_text() for text in figure.legends[0].texts]
+    for fold in range(3):
+        of = answers.folds == fold
+        auc = metrics.roc_auc(answers.labels[of] == 1, answers.probabilities[of, 1])[0]
+        assert f"fold {fold}: AUC {auc:.2f}" in texts
+    (point,) = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    positive, called = answers.labels == 1, answers.predicted == 1
+    expected = [called[~positive].mean(), called[positive].mean()]
+    np.testing.assert_allclose(point.get_xydata()[0], expected)
+    alone = report.fold_roc(
+        report.Answers(
+            **{name: getattr(answers, name)[:3] for name in ("images", "groups", "folds")},
+            labels=np.zeros(3, int),
+            predicted=np.zeros(3, int),
+            probabilities=np.full((3, 2), 0.5),
+            class_names=NAMES,
+        )
+    )
+    assert any("no curve" in text.get_text() for text in alone.axes[0].texts)
 
 
 def test_patients_on_both_sides_are_reported(tmp_path):

@@ -1,16 +1,17 @@
 """python -m thyroid_keras.evaluate: a run's figures with intervals, plots and report."""
 
 from thyroid_keras import cli
-from thyroid_keras.experiment import evaluate
+from thyroid_keras.cross_validation import evaluate
 
 
 def main(arguments=None):
     """Parses the command line and evaluates."""
     parser = cli.parser(
         "evaluate",
-        "Judges the model of a run: metrics with 95 % intervals, predictions, plots, report.",
+        "Judges the model of a run: metrics with 95 % intervals, predictions, plots, report. Of a "
+        "crossval it pools the folds once more, and judges other images by the ensemble.",
     )
-    parser.add_argument("folder", metavar="RUN", help="run folder")
+    parser.add_argument("folder", metavar="RUN", help="folder of a run or of a crossval")
     parser.add_argument(
         "--data",
         metavar="PATH",

@@ -7,12 +7,12 @@ from thyroid_keras.data.augment import GREY_LEVEL
 from thyroid_keras.data.progress import track
 from thyroid_keras.data.store import PixelStore
 from thyroid_keras.explain import attention_maps
-from thyroid_keras.prediction import input_size, predict
+from thyroid_keras.prediction import input_size, judge, mask_of
 from thyroid_keras.report import Example, choose_examples, gallery, save_figure, write_plots
 from thyroid_keras.report import write_report as write_page
 from thyroid_keras.runs import write_csv, write_json
 
-MASK_THRESHOLDS = np.round(np.arange(0.05, 1.0, 0.05), 2)
+MASK_THRESHOLDS = np.round(np.arange(0.05, 1.0, 0.05), 2).tolist()
 
 
 def evaluate(run, model, splits, *, batch_size=16, seed=0):
@@ -33,96 +33,123 @@ def evaluate(run, model, splits, *, batch_size=16, seed=0):
     Raises:
         DataError: with every file that cannot be read.
     """
-    size, channels = input_size(model)
-    stores, answers = {}, {}
-    for part, word in (("val", "validation"), ("test", "test")):
-        stores[part] = PixelStore(
-            splits.parts[part], size, channels, label=f"Reading {word} images"
-        )
-        answers[part] = predict(
-            model, stores[part], batch_size=batch_size, label=f"Predicting {word} images"
-        )
-    thresholds = choose_thresholds(stores["val"], answers["val"])
-    found = {"split": "test", "group_unit": splits.test.group_unit} | _figures(
-        stores["test"], answers["test"], thresholds, seed
+    store = open_store(splits.val, model, "validation")
+    probabilities, counts = judge(
+        model, store, MASK_THRESHOLDS, batch_size=batch_size, label="Predicting validation images"
     )
-    validation = _figures(stores["val"], answers["val"], thresholds, seed)
-    found["validation"] = {
-        name: validation[name]
-        for name in ("n", "groups", "accuracy", "roc_auc", "dice")
-        if name in validation
-    }
+    thresholds = choose_thresholds(splits.val, probabilities, counts)
+    if counts is not None:
+        counts = counts[..., MASK_THRESHOLDS.index(thresholds["mask"])]
+    known = figures_of(splits.val, probabilities, counts, thresholds, seed)
+    names = ("n", "groups", "accuracy", "roc_auc", "dice")
+    validation = {name: known[name] for name in names if name in known}
+    return evaluate_table(
+        run,
+        model,
+        splits.test,
+        thresholds,
+        facts={"validation": validation},
+        batch_size=batch_size,
+        seed=seed,
+    )
+
+
+def evaluate_table(run, model, table, thresholds, *, facts=None, batch_size=16, seed=0):
+    """Judges a model on one table with given thresholds, and writes what `evaluate` does.
+
+    Args:
+        run, model, batch_size, seed: as for `evaluate`.
+        table: `SampleTable`, none of whose pictures the model has learned from.
+        thresholds: see `choose_thresholds`.
+        facts: dict of what else belongs into `metrics.json`.
+
+    Returns:
+        The dict that is in `metrics.json`.
+
+    Raises:
+        DataError: with every file that cannot be read.
+    """
+    store = open_store(table, model, "test")
+    probabilities, counts = judge(
+        model,
+        store,
+        [thresholds.get("mask", 0.5)],
+        batch_size=batch_size,
+        label="Predicting test images",
+    )
+    counts = None if counts is None else counts[..., 0]
+    found = {"split": "test", "group_unit": table.group_unit}
+    found["excluded"] = {"count": len(table.excluded)}
+    found |= figures_of(table, probabilities, counts, thresholds, seed) | (facts or {})
     write_json(run.metrics, found)
-    write_predictions(run, {"test": splits.test}, answers, thresholds)
-    gallery_of = (model, stores["test"], answers["test"], thresholds)
+    fold = (run.read_config()["data"].get("source") or {}).get("fold")
+    write_csv(run.predictions, prediction_rows(table, probabilities, counts, thresholds, fold))
+    gallery_of = (model, store, probabilities, thresholds)
     pages = ((write_plots, ()), (write_gallery, gallery_of), (write_page, ()))
     for write, arguments in track(pages, "Drawing the report"):
         write(run, *arguments)
     return found
 
 
-def choose_thresholds(store, answers):
+def open_store(table, model, word):
+    """Opens a table's pixels at the size that a model takes; `word` names them."""
+    return PixelStore(table, *input_size(model), label=f"Reading {word} images")
+
+
+def choose_thresholds(table, probabilities, counts):
     """Chooses the thresholds of class and mask on validation data.
 
     Args:
-        store: `PixelStore` of the validation split.
-        answers: `Predictions` for it.
+        table: `SampleTable`, the validation split.
+        probabilities: `(N, K)`.
+        counts: `(3, N, T)` at `MASK_THRESHOLDS`, see `prediction.judge`, or `None`.
 
     Returns:
         dict: `label` and `mask`, each a float, and for each `<name>_origin`, a sentence.
     """
     chosen = {"label": 0.5, "label_origin": "the likeliest class wins"}
-    if answers.probabilities.shape[1] == 2:
+    if probabilities.shape[1] == 2:
         chosen["label"], chosen["label_origin"] = metrics.choose_threshold(
-            store.table.labels == 1, answers.probabilities[:, 1]
+            table.labels == 1, probabilities[:, 1]
         )
-    if answers.masks is None:
+    if counts is None:
         return chosen
-    truth = drawn_masks(store)
-    positive = [i for i, mask in enumerate(truth) if mask is not None and mask.any()]
-    if not positive:
+    positive = counts[1, :, 0] > 0
+    if not positive.any():
         return chosen | {"mask": 0.5, "mask_origin": "0.5, since no validation image has a mask"}
-    true = np.stack([truth[i] for i in positive])
-    dice = [
-        np.nanmean(metrics.dice_scores(true, answers.masks[positive] >= t)) for t in MASK_THRESHOLDS
-    ]
+    dice = metrics.dice_scores(counts[:, positive]).mean(axis=0)
     return chosen | {
-        "mask": float(MASK_THRESHOLDS[int(np.argmax(dice))]),
-        "mask_origin": f"largest mean Dice on {len(positive)} validation images with a mask",
+        "mask": MASK_THRESHOLDS[int(np.argmax(dice))],
+        "mask_origin": f"largest mean Dice on {positive.sum()} validation images with a mask",
     }
 
 
-def drawn_masks(store):
-    """Returns per sample the true mask, bool `(H, W)`, or `None` where nobody drew one."""
-    masks = []
-    for i, sample in enumerate(store.table.samples):
-        masks.append(None if sample.mask is None else store.read([i])[1][0, ..., 0] >= 128)
-    return masks
+def figures_of(table, probabilities, counts, thresholds, seed):
+    """Everything `metrics.json` says of the answers to a table.
 
-
-def _figures(store, answers, thresholds, seed):
-    table = store.table
+    Args:
+        table: `SampleTable`; or what has its `labels`, `groups`, `class_names` and
+            `mask_source`.
+        probabilities: `(N, K)`.
+        counts: `(3, N)`, see `prediction.judge`, or `None`.
+        thresholds: see `choose_thresholds`; `label` may be one per image, `(N,)`.
+        seed: of the bootstrap.
+    """
     found = metrics.classification_metrics(
         table.labels,
-        answers.probabilities,
+        probabilities,
         table.groups,
         threshold=thresholds["label"],
         class_names=table.class_names,
         seed=seed,
     )
     found["threshold_origin"] = thresholds["label_origin"]
-    if answers.masks is None:
+    if counts is None:
         return found
-    truth = drawn_masks(store)
-    known = [i for i, mask in enumerate(truth) if mask is not None]
-    if not known:
+    known = np.isfinite(counts[1])
+    if not known.any():
         return found | {"dice": {"value": None, "reason": "no image has a true mask"}}
-    overlap = metrics.segmentation_metrics(
-        np.stack([truth[i] for i in known]),
-        answers.masks[known] >= thresholds["mask"],
-        table.groups[known],
-        seed=seed,
-    )
+    overlap = metrics.segmentation_metrics(counts[:, known], table.groups[known], seed=seed)
     overlap |= {
         "threshold": thresholds["mask"],
         "threshold_origin": thresholds["mask_origin"],
@@ -131,49 +158,58 @@ def _figures(store, answers, thresholds, seed):
     return found | {"dice": overlap["dice"], "segmentation": overlap}
 
 
-def write_predictions(run, tables, answers, thresholds, fold=None):
-    """Writes `predictions.csv`: a row per image of each table.
+def prediction_rows(table, probabilities, counts, thresholds, fold=None):
+    """The rows of `predictions.csv`, one per image.
+
+    Where the network draws masks: `mask_px` and `true_mask_px`, the pixels of the
+    predicted and the true one at the network's size, and `dice` where the true one is
+    not empty.
 
     Args:
-        run: `runs.Run`.
-        tables: dict from split name to `SampleTable`.
-        answers: dict from split name to `Predictions`.
-        thresholds: see `choose_thresholds`.
+        table, probabilities, counts, thresholds: as for `figures_of`.
         fold: int, of a cross-validation.
+
+    Returns:
+        List of dicts; a missing value is `None` or NaN.
     """
+    decided = metrics.decide(probabilities, thresholds["label"])
     rows = []
-    for split, table in tables.items():
-        given = answers[split].probabilities
-        decided = metrics.decide(given, thresholds["label"])
-        for i, sample in enumerate(table.samples):
-            rows.append(
-                {
-                    "image": sample.name,
-                    "group": sample.group,
-                    "label": table.class_names[sample.label],
-                    "predicted": table.class_names[decided[i]],
-                    **{f"p_{name}": p for name, p in zip(table.class_names, given[i], strict=True)},
-                    "split": split,
-                    "fold": fold,
-                }
-            )
-    write_csv(run.predictions, rows)
+    for i, sample in enumerate(table.samples):
+        rows.append(
+            {
+                "image": sample.name,
+                "group": sample.group,
+                "label": table.class_names[sample.label],
+                "predicted": table.class_names[decided[i]],
+                **{
+                    f"p_{name}": p
+                    for name, p in zip(table.class_names, probabilities[i], strict=True)
+                },
+                "split": "test",
+                "fold": fold,
+            }
+        )
+    if counts is not None:
+        dice = np.where(counts[1] > 0, metrics.dice_scores(counts), np.nan)
+        for row, value, (_, true, said) in zip(rows, dice, counts.T, strict=True):
+            row |= {"dice": value, "mask_px": int(said)}
+            row["true_mask_px"] = int(true) if np.isfinite(true) else None
+    return rows
 
 
-def write_gallery(run, model, store, answers, thresholds, *, count=2):
+def write_gallery(run, model, store, probabilities, thresholds, *, count=2):
     """Draws `plots/gallery.png`: successes and failures with masks and attention maps."""
     table = store.table
-    picks = choose_examples(
-        table.labels, answers.probabilities, threshold=thresholds["label"], count=count
-    )
+    picks = choose_examples(table.labels, probabilities, threshold=thresholds["label"], count=count)
     chosen = np.array([index for _, index in picks])
     pixels, masks = store.read(chosen)
+    predicted_masks = mask_of(model.predict_on_batch(pixels * GREY_LEVEL))
     maps = attention_maps(model, pixels * GREY_LEVEL)
     shown = {
         "attention, gate 3 of the mask": "mask_gate3",
         "attention, gate 1 of the label": "label_gate1",
     }
-    decided = metrics.decide(answers.probabilities, thresholds["label"])
+    decided = metrics.decide(probabilities, thresholds["label"])
     mask_name = "weak mask" if "weak" in (table.mask_source or "") else "true mask"
     examples = []
     for row, (kind, i) in enumerate(picks):
@@ -186,10 +222,10 @@ def write_gallery(run, model, store, answers, thresholds, *, count=2):
                 image=pixels[row],
                 label=sample.label,
                 predicted=int(decided[i]),
-                probabilities=answers.probabilities[i],
+                probabilities=probabilities[i],
                 mask=masks[row, ..., 0] >= 128 if drawn else None,
                 maps={title: maps[name][row] for title, name in shown.items() if name in maps},
-                predicted_mask=None if answers.masks is None else answers.masks[i],
+                predicted_mask=None if predicted_masks is None else predicted_masks[row],
                 mask_threshold=thresholds.get("mask", 0.5),
                 mask_name=mask_name,
             )

@@ -19,18 +19,19 @@ from thyroid_keras.loading import load
 from thyroid_keras.metrics import decide
 from thyroid_keras.prediction import input_size
 from thyroid_keras.prediction import predict as predict_store
-from thyroid_keras.runs import Run, RunError, read_json, write_bytes, write_csv, write_text
+from thyroid_keras.runs import Run, RunError, write_bytes, write_csv, write_text
 
 
 def predict(folder, images, *, out="predictions.csv", say=print):
     """Predicts pictures: a CSV row each, and a mask each where the network draws one.
 
     Args:
-        folder: of the run.
+        folder: of the run, or of a cross-validation, whose models answer together.
         images: paths of pictures, or of folders of pictures.
-        out: CSV to write: image, predicted class, a probability per class, and the share
-            of the picture inside the mask. Masks (0 and 255, of the network's size) go
-            into a folder of the same name ending in `_masks`.
+        out: CSV to write: image, predicted class, a probability per class (of several
+            models the mean, and their SD), and the share of the picture inside the mask.
+            Masks (0 and 255, of the network's size) go into a folder of the same name
+            ending in `_masks`.
         say: function of one line of text.
 
     Returns:
@@ -43,25 +44,29 @@ def predict(folder, images, *, out="predictions.csv", say=print):
     run = Run.open(folder, "model", "metrics")
     model = load(folder)
     class_names = run.read_config()["data"]["class_names"]
-    found = read_json(run.metrics)
+    found = run.read_metrics()
     store = open_pictures(images, model, class_names)
-    answers = predict_store(model, store)
-    decided = decide(answers.probabilities, found["threshold"])
+    mask_threshold = found.get("segmentation", {}).get("threshold", 0.5)
+    masks = Path(f"{os.path.splitext(out)[0]}_masks")
     rows = []
-    for i, sample in enumerate(store.table.samples):
-        row = {"image": sample.name, "predicted": class_names[decided[i]]}
-        row |= {f"p_{n}": p for n, p in zip(class_names, answers.probabilities[i], strict=True)}
-        if answers.masks is not None:
-            mask = answers.masks[i] >= found.get("segmentation", {}).get("threshold", 0.5)
-            row["mask_share"] = float(mask.mean())
-            path = Path(f"{os.path.splitext(out)[0]}_masks") / f"{_stem(sample.name, i)}_mask.png"
-            write_png(path, mask.astype(np.uint8) * 255)
-            row["mask"] = path.name
-        rows.append(row)
+    for batch in predict_store(model, store):
+        decided = decide(batch.probabilities, found["threshold"])
+        for row, i in enumerate(batch.indices):
+            name = store.table.samples[i].name
+            rows.append({"image": name, "predicted": class_names[decided[row]]})
+            for prefix, values in (("p", batch.probabilities), ("sd", batch.spread)):
+                if values is not None:
+                    named = zip(class_names, values[row], strict=True)
+                    rows[-1] |= {f"{prefix}_{n}": value for n, value in named}
+            if batch.masks is not None:
+                mask = batch.masks[row] >= mask_threshold
+                path = masks / f"{_stem(name, i)}_mask.png"
+                write_png(path, mask.astype(np.uint8) * 255)
+                rows[-1] |= {"mask_share": float(mask.mean()), "mask": path.name}
     write_csv(out, rows)
     say(f"{len(rows)} pictures predicted: {out}")
-    if answers.masks is not None:
-        say(f"Masks: {os.path.splitext(out)[0]}_masks/")
+    if any("mask" in row for row in rows):
+        say(f"Masks: {masks}/")
     return rows
 
 

@@ -2,8 +2,25 @@
 
 from thyroid_keras.metrics import widest_interval
 from thyroid_keras.recipes import RECIPES
-from thyroid_keras.report.style import counted
+from thyroid_keras.report.style import counted, with_interval
 from thyroid_keras.training import differences
+
+NAMES = {
+    "roc_auc": "AUC",
+    "accuracy": "accuracy",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "dice": "Dice of images with a mask",
+}
+COMPARED = {
+    "roc_auc": "AUC",
+    "accuracy": "accuracy",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "f1": "F1",
+    "dice": "Dice",
+}
+FEW_GROUPS = 20  # below which a bootstrap over them is rough
 
 
 def introduction(recipe, splits, precision, run):
@@ -24,11 +41,9 @@ def introduction(recipe, splits, precision, run):
 
 def conclusion(found, run):
     """Returns lines that say how good the model is and where the report lies."""
-    names = {"roc_auc": "AUC", "accuracy": "accuracy", "sensitivity": "sensitivity"}
-    names |= {"specificity": "specificity", "dice": "Dice of images with a mask"}
-    parts = [f"{word} {_figure(found[name])}" for name, word in names.items() if name in found]
+    parts = [f"{word} {_figure(found[name])}" for name, word in NAMES.items() if name in found]
     yield (
-        f"Test, {counted(found['n'], 'image')} of "
+        f"{found['split'].capitalize()}, {counted(found['n'], 'image')} of "
         f"{counted(found['groups'], found['group_unit'])}, 95 % intervals: " + ", ".join(parts)
     )
     if "majority" in found and "sentence" in found["majority"]:
@@ -36,8 +51,71 @@ def conclusion(found, run):
     yield f"Report: {run.report}"
 
 
+def spread(found):
+    """Returns a line on how far the folds of a cross-validation differ."""
+    each = {n: found["mean_sd"][n] for n in NAMES if "mean" in found["mean_sd"].get(n, {})}
+    parts = [
+        f"{NAMES[name]} {of['mean']:.3f}" + (f" ± {of['sd']:.3f}" if of["sd"] is not None else "")
+        for name, of in each.items()
+    ]
+    return f"Over the {len(found['folds'])} folds, {', '.join(parts)}: {found['mean_sd']['note']}"
+
+
 def _figure(figure):
     if figure["value"] is None:
         return f"none ({figure['reason']})"
     interval = widest_interval(figure)
     return f"{figure['value']:.3f}" + (" ({:.3f} to {:.3f})".format(*interval) if interval else "")
+
+
+def verdict(result):
+    """Returns one sentence that says which run is better, by patients, and how sure that is."""
+    difference, unit = result["differences"]["roc_auc"], result["group_unit"]
+    n = f"{counted(result['n'], 'image')} of {counted(result['groups'], unit)}"
+    if difference["value"] is None or difference["ci95"] is None:
+        return f"On {n} it cannot be said which run is better: {difference['reason']}."
+    low, high = difference["ci95"]
+    found = f"AUC {difference['value']:+.3f}, {low:+.3f} to {high:+.3f} by {unit}"
+    if low > 0 or high < 0:
+        better = "first" if low > 0 else "second"
+        sentence = f"On {n} the {better} run tells the classes better ({found})"
+    else:
+        sentence = f"On {n} neither run is reliably better ({found})"
+    if result["groups"] < result["n"]:
+        sentence += (
+            f"; the p-values take the images for independent, which those of one {unit} are not, "
+            f"so this interval decides"
+        )
+    if result["groups"] < FEW_GROUPS:
+        sentence += f"; with {counted(result['groups'], unit)} it is rough itself"
+    return f"{sentence}."
+
+
+def versus(result):
+    """Returns lines that hold two runs against each other, from what `compare` found."""
+    for name, run in zip(("First", "Second"), result["runs"], strict=True):
+        yield f"{name + ':':<8}{run['folder']} ({run['arch']} on {run['data']}, {run['split']})"
+    unit = result["group_unit"]
+    yield f"Both on the same {counted(result['n'], 'image')} of {counted(result['groups'], unit)}"
+    yield f"{'':<13}{'first':<22}{'second':<22}difference, 95 % interval by {unit}"
+    for name, figure in result["differences"].items():
+        each = "".join(f"{with_interval(run.get(name)):<22}" for run in result["runs"])
+        yield f"{COMPARED[name]:<13}{each}{_signed(figure)}"
+    test = result["delong"]
+    p = f", p = {test['p_value']:.2g}, by image" if test.get("p_value") is not None else ""
+    yield f"DeLong, difference in AUC: {_signed(test)}{p}"
+    test = result["mcnemar"]
+    yield (
+        f"McNemar (exact), decisions: only the first right {test['only_a']}, only the second "
+        f"{test['only_b']}, p = {test['p_value']:.2g}, by image"
+    )
+    yield f"They differ in {'; '.join(result['settings']) or 'no setting'}"
+    yield result["conclusion"]
+
+
+def _signed(figure):
+    if figure["value"] is None:
+        return f"none ({figure['reason']})"
+    interval = figure.get("ci95")
+    reach = " ({:+.3f} to {:+.3f})".format(*interval) if interval else " (no interval)"
+    return f"{figure['value']:+.3f}{reach}"

@@ -7,9 +7,15 @@ import numpy as np
 from thyroid_keras.layers import GridAttention
 
 
+def members(model):
+    """Returns the networks that an ensemble joins, or the network itself in a list."""
+    joined = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    return joined if model.name == "ensemble" else [model]
+
+
 def gates(model):
-    """Returns the names of a model's attention gates, in order."""
-    return [layer.name for layer in model.layers if isinstance(layer, GridAttention)]
+    """Returns the names of a model's attention gates, in order; of an ensemble a member's."""
+    return [layer.name for layer in members(model)[0].layers if isinstance(layer, GridAttention)]
 
 
 def attention_maps(model, images, *, batch_size=16):
@@ -22,8 +28,13 @@ def attention_maps(model, images, *, batch_size=16):
 
     Returns:
         dict from the name of the gate's layer to its map, float32 `(B, h, w)`; empty
-        where the model has no gate.
+        where the model has no gate. Of an ensemble the mean over its members.
     """
+    each = [_maps(member, images, batch_size) for member in members(model)]
+    return {name: np.mean([maps[name] for maps in each], axis=0) for name in each[0]}
+
+
+def _maps(model, images, batch_size):
     maps = {name: model.get_layer(name).output[..., 0] for name in gates(model)}
     if not maps:
         return {}

@@ -1,6 +1,6 @@
 """Figures that say how good a classifier is, each with how far to trust it."""
 
-from thyroid_keras.metrics.classification import choose_threshold, classification_metrics, decide
+from thyroid_keras.metrics.classification import classification_metrics
 from thyroid_keras.metrics.comparison import against_majority, delong, mcnemar
 from thyroid_keras.metrics.curves import (
     average_precision,
@@ -10,6 +10,7 @@ from thyroid_keras.metrics.curves import (
     roc_auc,
     roc_points,
 )
+from thyroid_keras.metrics.decisions import choose_threshold, decide
 from thyroid_keras.metrics.intervals import (
     bootstrap,
     group_weights,
@@ -17,7 +18,8 @@ from thyroid_keras.metrics.intervals import (
     proportion,
     widest_interval,
 )
-from thyroid_keras.metrics.segmentation import dice_scores, segmentation_metrics
+from thyroid_keras.metrics.paired import paired_differences, paired_mean
+from thyroid_keras.metrics.segmentation import dice_scores, overlaps, segmentation_metrics
 
 __all__ = [
     "against_majority",
@@ -33,6 +35,9 @@ __all__ = [
     "group_weights",
     "mcnemar",
     "missing",
+    "overlaps",
+    "paired_differences",
+    "paired_mean",
     "precision_recall_points",
     "proportion",
     "roc_auc",

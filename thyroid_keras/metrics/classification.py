@@ -9,8 +9,8 @@ from thyroid_keras.metrics.curves import (
     expected_calibration_error,
     ratio,
     roc_auc,
-    roc_points,
 )
+from thyroid_keras.metrics.decisions import decide
 from thyroid_keras.metrics.intervals import bootstrap, missing, proportion
 
 BOTH = "needs images of at least two classes"
@@ -23,56 +23,6 @@ REASONS = {
     "roc_auc": BOTH,
     "average_precision": BOTH,
 }
-
-
-def choose_threshold(truth, scores):
-    """The threshold with the largest Youden index, for validation data.
-
-        youden = sensitivity + specificity - 1, of calling `scores >= threshold` positive
-
-    Candidates lie midway between neighbouring scores; among equals the one nearest to
-    0.5 is taken, and of two as near, the lower.
-
-    Args:
-        truth: `(N,)` bool.
-        scores: `(N,)` in [0, 1], the probability of the positive class.
-
-    Returns:
-        `(threshold, origin)`: a float, and a sentence on where it comes from. The
-        threshold is 0.5 where one class is absent or no candidate beats chance.
-
-    Reference: Youden 1950, doi:10.1002/1097-0142(1950)3:1<32::AID-CNCR2820030106>3.0.CO;2-3.
-    """
-    truth = np.asarray(truth, dtype=bool)
-    if truth.all() or not truth.any():
-        return 0.5, "0.5, since the validation images are all of one class"
-    false_positive_rate, sensitivity, scores = roc_points(truth, scores)
-    # the last point calls everything positive: no neighbour below it
-    youden = (sensitivity - false_positive_rate)[0, 1:-1]
-    if not len(youden) or youden.max() <= 0:
-        return 0.5, "0.5, since no threshold beats chance on the validation images"
-    above, below = scores[1:-1], scores[2:]
-    middle = (above + below) / 2
-    middle = np.where(middle > below, middle, above)  # neighbours one rounding apart
-    best = middle[youden >= youden.max() - 1e-12]
-    threshold = float(min(best, key=lambda t: (abs(t - 0.5), t)))
-    return threshold, f"largest Youden index on {len(truth)} validation images"
-
-
-def decide(probabilities, threshold=0.5):
-    """The class each image is given.
-
-    Args:
-        probabilities: `(N, K)`, K >= 2.
-        threshold: of the last class where K = 2; more classes: the likeliest wins.
-
-    Returns:
-        `(N,)` int64 in [0, K).
-    """
-    probabilities = np.asarray(probabilities)
-    if probabilities.shape[1] == 2:
-        return (probabilities[:, 1] >= threshold).astype(np.int64)
-    return probabilities.argmax(axis=1)
 
 
 def _checked(labels, probabilities, groups, class_names):
@@ -118,8 +68,17 @@ def _one_vs_rest(truth, said, scores, weights):
     }
 
 
-def _statistics(labels, predicted, probabilities):
-    """The statistics that are bootstrapped, as a function of weights."""
+def class_statistics(labels, predicted, probabilities):
+    """The statistics that are bootstrapped, as a function of weights.
+
+    Args:
+        labels, predicted: `(N,)` ints in [0, K).
+        probabilities: `(N, K)`.
+
+    Returns:
+        Function from weights `(D, N)` to a dict from figure to `(D,)`, NaN where it is
+        undefined.
+    """
     num_classes = probabilities.shape[1]
     binary = num_classes == 2
     squared_error = ((probabilities - np.eye(num_classes)[labels]) ** 2).sum(axis=1)
@@ -204,7 +163,8 @@ def classification_metrics(
         labels: `(N,)` ints in [0, K).
         probabilities: `(N, K)` in [0, 1], rows summing to 1.
         groups: `(N,)`, the patient of each image.
-        threshold: float in [0, 1], above or at which the last of two classes is named.
+        threshold: float in [0, 1], above or at which the last of two classes is named;
+            or one per image `(N,)`, of which the mean is reported.
         class_names: K strings.
         draws, seed: of the bootstrap over groups.
 
@@ -221,7 +181,7 @@ def classification_metrics(
     num_groups = len(np.unique(np.asarray(groups, dtype=str)))
     confusion = confusion_matrix(labels, predicted, labels=range(len(class_names)))
     figures = bootstrap(
-        _statistics(labels, predicted, probabilities),
+        class_statistics(labels, predicted, probabilities),
         groups,
         draws=draws,
         seed=seed,
@@ -237,7 +197,7 @@ def classification_metrics(
         "n": len(labels),
         "groups": num_groups,
         "class_names": list(class_names),
-        "threshold": float(threshold) if binary else None,
+        "threshold": float(np.mean(threshold)) if binary else None,
         "average": None if binary else "macro, over the classes that occur",
         **figures,
         "ece": expected_calibration_error(

@@ -1,4 +1,8 @@
-"""How well masks are found, on the images that have one."""
+"""How well masks are found, on the images that have one.
+
+Masks are judged by three counts per image, so that nobody has to keep them: pixels in both
+masks, in the true one, in the predicted one.
+"""
 
 import numpy as np
 
@@ -6,7 +10,18 @@ from thyroid_keras.metrics.curves import ratio
 from thyroid_keras.metrics.intervals import bootstrap, proportion
 
 
-def _overlaps(truth, predicted):
+def overlaps(truth, predicted):
+    """Counts the pixels that two masks share, and those of each.
+
+    Args:
+        truth, predicted: bool `(N, H, W)`.
+
+    Returns:
+        int64 `(3, N)`: pixels in both, in `truth`, in `predicted`.
+
+    Raises:
+        ValueError: if the shapes differ or the masks are not boolean.
+    """
     truth, predicted = np.asarray(truth), np.asarray(predicted)
     if truth.shape != predicted.shape or truth.ndim != 3:
         raise ValueError(
@@ -18,30 +33,27 @@ def _overlaps(truth, predicted):
             "`truth` and `predicted` must be boolean: compare with a threshold first. "
             f"Received: truth.dtype={truth.dtype}, predicted.dtype={predicted.dtype}"
         )
-    return tuple(
-        np.count_nonzero(mask, axis=(1, 2)) for mask in (truth & predicted, truth, predicted)
+    return np.stack(
+        [np.count_nonzero(mask, axis=(1, 2)) for mask in (truth & predicted, truth, predicted)]
     )
 
 
-def dice_scores(truth, predicted):
+def dice_scores(counts):
     """Dice coefficient of each image.
 
         dice = 2 |truth & predicted| / (|truth| + |predicted|)
 
     Args:
-        truth, predicted: bool `(N, H, W)`.
+        counts: `(3, N)`, see `overlaps`.
 
     Returns:
-        `(N,)` in [0, 1], NaN where both masks are empty.
-
-    Raises:
-        ValueError: if the shapes differ or the masks are not boolean.
+        `(N,)` in [0, 1], NaN where both masks are empty or there is no count.
     """
-    both, true, said = _overlaps(truth, predicted)
+    both, true, said = counts
     return ratio(2 * both, true + said)
 
 
-def segmentation_metrics(truth, predicted, groups, *, draws=1000, seed=0):
+def segmentation_metrics(counts, groups, *, draws=1000, seed=0):
     """Mean Dice and IoU of the images with a true mask, false alarms of the others.
 
         iou = |truth & predicted| / |truth | predicted|
@@ -50,7 +62,7 @@ def segmentation_metrics(truth, predicted, groups, *, draws=1000, seed=0):
     well, so such images are judged apart: by the share with any false pixel.
 
     Args:
-        truth, predicted: bool `(N, H, W)`.
+        counts: `(3, N)`, see `overlaps`.
         groups: `(N,)`, the patient of each image.
         draws, seed: of the bootstrap over groups.
 
@@ -59,9 +71,9 @@ def segmentation_metrics(truth, predicted, groups, *, draws=1000, seed=0):
         number of images with and without a true mask, and three figures.
 
     Raises:
-        ValueError: as `dice_scores`, or if `groups` has another length.
+        ValueError: if `groups` has another length.
     """
-    both, true, said = _overlaps(truth, predicted)
+    both, true, said = counts
     if len(groups) != len(true):
         raise ValueError(
             "`groups` must name the group of each mask. "
@@ -80,8 +92,8 @@ def segmentation_metrics(truth, predicted, groups, *, draws=1000, seed=0):
         reason = "no image has a true mask"
         return summary | {k: {"value": None, "reason": reason} for k in ("dice", "iou")}
     scores = {
-        "dice": (2 * both / np.maximum(true + said, 1))[positive],
-        "iou": (both / np.maximum(true + said - both, 1))[positive],
+        "dice": dice_scores(counts)[positive],
+        "iou": ratio(both, true + said - both)[positive],
     }
 
     def means(weights):

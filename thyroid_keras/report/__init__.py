@@ -4,17 +4,22 @@ from thyroid_keras.report.gallery import Example, choose_examples, gallery
 from thyroid_keras.report.html import write_report
 from thyroid_keras.report.learning import learning_curves
 from thyroid_keras.report.plots import calibration, confusion, precision_recall, roc
-from thyroid_keras.report.results import write_plots
+from thyroid_keras.report.results import Answers, read_answers, write_plots
+from thyroid_keras.report.several import fold_roc, paired_roc
 from thyroid_keras.report.style import save_figure
 
 __all__ = [
+    "Answers",
     "Example",
     "calibration",
     "choose_examples",
     "confusion",
+    "fold_roc",
     "gallery",
     "learning_curves",
+    "paired_roc",
     "precision_recall",
+    "read_answers",
     "roc",
     "save_figure",
     "write_plots",

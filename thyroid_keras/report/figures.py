@@ -53,14 +53,17 @@ def summary(config, metrics, rows):
         source = f"{counted(len(learnt), 'image')} of {counted(num_groups, unit)} of {source}"
     aim = " from ".join(classes) if len(classes) == 2 else f"{len(classes)} classes apart"
     target = f" (target: {data['target']})" if data.get("target") else ""
+    if num_folds := len(metrics.get("folds") or []):
+        source = f"all but one of {num_folds} folds of {source}, {num_folds} times,"
     sentences = [
         f"{config.get('arch', 'The model')} was trained on {source} to tell {aim}{target}."
     ]
     if metrics.get("n"):
+        judged = f"{counted(metrics['n'], 'image')} of {counted(metrics.get('groups', '?'), unit)}"
         sentences.append(
-            f"It was judged on the {counted(metrics['n'], 'image')} of "
-            f"{counted(metrics.get('groups', '?'), unit)} in the {metrics.get('split', 'test')} "
-            "split."
+            f"All {judged} were judged, each by the model that had not seen it."
+            if num_folds
+            else f"It was judged on the {judged} in the {metrics.get('split', 'test')} split."
         )
         named = [
             f"{name} {with_interval(metrics[key])}"
@@ -116,8 +119,11 @@ def results(config, metrics):
     origin = metrics.get("threshold_origin", "not recorded")
     cut = f" Threshold {threshold:.3f}: {origin}." if threshold is not None else ""
     average = f" Averages are {metrics['average']}." if metrics.get("average") else ""
+    split = f"{metrics.get('split', 'test').capitalize()} split"
+    if metrics.get("folds"):
+        split = "Pooled over the folds"
     caption = (
-        f"{metrics.get('split', 'test').capitalize()} split, {metrics.get('n', '?')} images of "
+        f"{split}, {metrics.get('n', '?')} images of "
         f"{counted(metrics.get('groups', '?'), unit)}.{cut}{average} Ticks: the constant answer's "
         "accuracy, an AUC of chance."
     )

@@ -1,6 +1,7 @@
 """One self-contained page per run, to be sent to someone who has nothing but a browser."""
 
 from thyroid_keras.report import figures, pictures, provenance
+from thyroid_keras.report.folds import folds
 from thyroid_keras.report.page import cleaned, document, paragraph, text, warning
 from thyroid_keras.report.results import read_answers
 from thyroid_keras.runs import read_csv, write_text
@@ -31,6 +32,8 @@ def write_report(run):
     title = f"{config.get('arch', 'Run')} on {data.get('name', 'unnamed data')}"
     if data.get("target"):
         title += f": {data['target']}"
+    if metrics.get("folds"):
+        title += f", {len(metrics['folds'])} folds"
     parts = [
         warning("Research use only. Not a medical device."),
         f"<h1>{text(title)}</h1>",
@@ -38,6 +41,7 @@ def write_report(run):
         figures.summary(config, metrics, rows),
         figures.tiles(metrics),
         figures.results(config, metrics),
+        folds(config, metrics),
         pictures.plots(run),
         pictures.cases(run, answers, metrics),
         figures.beside_the_paper(config, metrics),

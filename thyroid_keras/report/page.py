@@ -21,6 +21,7 @@ main { max-width: 62rem; margin: 0 auto; padding: 1.5rem 1.2rem 4rem; }
 h1 { font-size: 1.7rem; line-height: 1.25; margin: 1.2rem 0 .3rem; }
 h2 { font-size: 1.25rem; margin: 2.6rem 0 .6rem; border-bottom: 1px solid var(--line); }
 h3 { font-size: 1.02rem; margin: 1.6rem 0 .4rem; }
+a { color: var(--accent); }
 p, li { max-width: 48rem; overflow-wrap: anywhere; }
 .lead { font-size: 1.08rem; }
 .soft, caption, figcaption { color: var(--soft); font-size: .9rem; font-weight: normal; }

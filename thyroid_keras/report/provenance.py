@@ -20,6 +20,7 @@ def data(config, run, rows):
         ["Classes", ", ".join(classes) + (" (the last is positive)" if len(classes) == 2 else "")],
         ["Unit of the split", unit],
         ["Reference standard of the masks", source.get("mask_source") or "no masks"],
+        ["Left out for faults", len(source.get("excluded") or ())],
     ]
     if config.get("image_shape"):
         shape = " × ".join(str(n) for n in config["image_shape"])

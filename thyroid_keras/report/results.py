@@ -6,8 +6,9 @@ import numpy as np
 
 from thyroid_keras.report.learning import learning_curves
 from thyroid_keras.report.plots import calibration, confusion, precision_recall, roc
+from thyroid_keras.report.several import fold_roc
 from thyroid_keras.report.style import save_figure
-from thyroid_keras.runs import RunError
+from thyroid_keras.runs import RunError, read_csv
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,9 @@ class Answers:
         labels, predicted: `(N,)` int64 in [0, K).
         probabilities: `(N, K)`.
         class_names: K strings.
+        folds: `(N,)` int64, which model of a cross-validation answered; `None`: the only.
+        counts: float64 `(3, N)`, pixels in both masks, in the true one (NaN where nobody
+            drew one) and in the predicted one; `None` where none was predicted.
     """
 
     images: np.ndarray
@@ -27,6 +31,8 @@ class Answers:
     predicted: np.ndarray
     probabilities: np.ndarray
     class_names: tuple[str, ...]
+    folds: np.ndarray | None = None
+    counts: np.ndarray | None = None
 
 
 def read_answers(run, class_names, split="test"):
@@ -45,7 +51,8 @@ def read_answers(run, class_names, split="test"):
     """
     if not run.predictions.exists():
         return None
-    rows = [r for r in run.read_predictions() if r.get("split", "") in ("", split)]
+    # not as numbers: classes may be called 1 and 2
+    rows = [r for r in read_csv(run.predictions) if r.get("split", "") in ("", split)]
     if not rows:
         return None
     try:
@@ -56,6 +63,8 @@ def read_answers(run, class_names, split="test"):
             predicted=np.array([class_index(r["predicted"], class_names) for r in rows]),
             probabilities=np.array([[float(r[f"p_{c}"]) for c in class_names] for r in rows]),
             class_names=tuple(class_names),
+            folds=np.array([int(r["fold"]) for r in rows]) if rows[0].get("fold") else None,
+            counts=_mask_counts(rows) if "mask_px" in rows[0] else None,
         )
     except (LookupError, ValueError, TypeError) as error:
         raise RunError(
@@ -64,11 +73,21 @@ def read_answers(run, class_names, split="test"):
         ) from error
 
 
+def _mask_counts(rows):
+    """What `metrics.overlaps` counted, from the columns of `predictions.csv`."""
+    dice, true, said = np.array(
+        [[float(r[c] or "nan") for c in ("dice", "true_mask_px", "mask_px")] for r in rows]
+    ).T
+    both = np.where(true > 0, np.rint(dice * (true + said) / 2), true)
+    return np.stack([both, true, said])
+
+
 def class_index(cell, class_names):
-    """The index of a class given by index or by name."""
-    index = int(cell) if str(cell).isdecimal() else list(class_names).index(cell)
-    class_names[index]  # an index out of range is an error here, not later
-    return index
+    """The index of a class given by name or, where no class is called so, by index."""
+    if cell in class_names:
+        return list(class_names).index(cell)
+    class_names[int(cell)]  # an index out of range is an error here, not later
+    return int(cell)
 
 
 def write_plots(run):
@@ -90,13 +109,15 @@ def write_plots(run):
     if answers is not None:
         arrays = answers.labels, answers.probabilities
         common = {"class_names": class_names}
-        marked = common | {
-            "threshold": found.get("threshold"),
-            "unit": data.get("group_unit", "group"),
-        }
+        folded, unit = bool(found.get("folds")), data.get("group_unit", "group")
+        threshold = None if folded else found.get("threshold")  # each fold has its own
+        marked = common | {"threshold": threshold, "unit": unit}
         counts = np.zeros((len(class_names), len(class_names)), dtype=int)
         np.add.at(counts, (answers.labels, answers.predicted), 1)
-        figures["roc"] = roc(*arrays, answers.groups, **marked)
+        if folded:
+            figures["roc"] = fold_roc(answers, unit=unit)
+        else:
+            figures["roc"] = roc(*arrays, answers.groups, **marked)
         figures["precision_recall"] = precision_recall(*arrays, answers.groups, **marked)
         figures["confusion"] = confusion(counts, **common)
         figures["calibration"] = calibration(*arrays, **common)
