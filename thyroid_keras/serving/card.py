@@ -1,0 +1,36 @@
+"""What a client and a reader must know of an exported model."""
+
+FIGURES = ("accuracy", "sensitivity", "specificity", "precision", "f1", "roc_auc", "dice")
+LIMITS = (
+    "Research use only, not a medical device: no patient may be treated on its word.",
+    "Expect less on other scanners, operators and populations than on the test images.",
+)
+
+
+def model_card(config, metrics, model):
+    """Describes a model by what its run recorded, without paths, commands or samples.
+
+    Args:
+        config: content of the run's `config.json`.
+        metrics: content of its `metrics.json`.
+        model: the `keras.Model`.
+
+    Returns:
+        Dict that JSON can hold.
+    """
+    data = config["data"]
+    return {
+        "limits": LIMITS,
+        "arch": config["arch"],
+        "parameters": model.count_params(),
+        "image_shape": model.input_shape[1:],
+        "class_names": data["class_names"],
+        "threshold": metrics.get("threshold"),
+        "threshold_origin": metrics.get("threshold_origin"),
+        "trained_on": {name: data.get(name) for name in ("name", "target", "group_unit")},
+        "test": {name: metrics.get(name) for name in ("split", "n", "groups", *FIGURES)},
+        "recipe": config.get("recipe"),
+        "seed": config.get("seed"),
+        "precision_of_training": config.get("precision"),
+        "versions": (config.get("environment") or {}).get("versions"),
+    }

@@ -1,0 +1,93 @@
+"""From a run to a version that TensorFlow Serving can load."""
+
+import io
+from pathlib import Path
+
+import keras
+import numpy as np
+from PIL import Image
+
+from thyroid_keras.data.augment import GREY_LEVEL
+from thyroid_keras.data.decode import decode
+from thyroid_keras.data.resize import resize
+from thyroid_keras.loading import float32_twin, load
+from thyroid_keras.prediction import class_probabilities, input_size
+from thyroid_keras.runs import Run, RunError, read_json, write_json
+from thyroid_keras.serving.card import model_card
+from thyroid_keras.serving.versions import check_target, publish
+
+TOLERANCE = 1e-5
+# where the format keeps files that only people and clients read
+CARD = Path("assets.extra") / "model_card.json"
+
+
+def export(folder, *, to=None, say=print):
+    """Exports the model of a run as the next version of a TensorFlow SavedModel.
+
+    What it answers to the bytes of a PNG, JPEG or BMP is what `predict` answers to the
+    file, within 1e-5; that is tried on a picture before the version is published.
+    `assets.extra/model_card.json` says what the model is and how good.
+
+    Args:
+        folder: of the run.
+        to: folder of the versions; `None`: `saved_models/<arch>`.
+        say: function of one line of text.
+
+    Returns:
+        `pathlib.Path` of the version, `<to>/<whole number>`.
+
+    Raises:
+        RunError: if the run is not finished, `to` cannot be written to, or Keras runs
+            on another backend than TensorFlow.
+        ModelError: if the run's model is missing or damaged.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise RunError(
+            "A SavedModel is written by TensorFlow, whatever the run was trained with: put "
+            "KERAS_BACKEND=tensorflow before the command. "
+            f"Received: backend={keras.backend.backend()!r}"
+        )
+    run = Run.open(folder, "metrics")
+    config, metrics = run.read_config(), read_json(run.metrics)
+    to = Path(to or Path("saved_models") / config["arch"])
+    check_target(to)
+    model = float32_twin(load(folder))
+
+    def write(path):
+        # only now: TensorFlow is not installed where Keras runs on JAX alone
+        from thyroid_keras.serving.signatures import write_signatures
+
+        class_names = config["data"]["class_names"]
+        write_signatures(path, model, class_names, metrics["threshold"])
+        write_json(path / CARD, model_card(config, metrics, model))
+        _check(path, model)
+
+    say(f"Exporting {config['arch']} of {run.folder} …")
+    version = publish(to, write)
+    size = sum(path.stat().st_size for path in version.rglob("*"))
+    say(f"Exported, and answers as predict does: {version} ({size / 1e6:.1f} MB)")
+    say(f"What it takes and gives: saved_model_cli show --dir {version} --all")
+    say(
+        f"Ask a server for it: POST /v1/models/{to.name}:predict "
+        '{"instances": [{"image_bytes": {"b64": "…"}}]}'
+    )
+    return version
+
+
+def _check(path, model):
+    """Refuses to go on if the files do not answer as the model does."""
+    from thyroid_keras.serving.signatures import answer
+
+    size, channels = input_size(model)
+    pixels = np.random.default_rng(0).integers(0, 256, (size[0] + 7, size[1] - 5, 3), np.uint8)
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, "PNG")
+    image = resize(decode(encoded.getvalue(), channels=channels), size)
+    images = image.reshape(1, *size, channels) * GREY_LEVEL
+    expected = class_probabilities(model.predict_on_batch(images))
+    found = answer(path, [encoded.getvalue()])["probabilities"]
+    if not np.abs(found - expected).max() <= TOLERANCE:
+        raise RuntimeError(
+            f"{path}: the SavedModel answers {found} where the model answers {expected}; "
+            "please report this with the versions of TensorFlow and Keras"
+        )
