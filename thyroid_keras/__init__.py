@@ -9,9 +9,10 @@ Research use only; not a medical device.
 """
 
 from thyroid_keras import _quiet  # noqa: F401  isort: skip  before anything imports TensorFlow
-from thyroid_keras import explain, layers, losses  # layers and losses register themselves
+from thyroid_keras import convert, explain, layers, losses  # layers and losses register themselves
 from thyroid_keras._version import __version__
 from thyroid_keras.archs import build, list_archs
 from thyroid_keras.loading import load
+from thyroid_keras.training import adam  # noqa: F401  registers itself
 
-__all__ = ["__version__", "build", "explain", "layers", "list_archs", "load", "losses"]
+__all__ = ["__version__", "build", "convert", "explain", "layers", "list_archs", "load", "losses"]

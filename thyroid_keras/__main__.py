@@ -6,8 +6,15 @@ from thyroid_keras.cli import DISCLAIMER
 COMMANDS = {
     "train": "from data to a trained, judged and reported model",
     "evaluate": "a run's figures with intervals, plots and report",
+    "crossval": "grouped folds: pooled and per-fold figures, an ensemble",
+    "compare": "which of two runs is better on the same images",
     "predict": "a CSV row, and a mask, per image",
     "explain": "attention maps over the image",
+    "export": "the model for TensorFlow Serving, decoding included",
+    "table": "a paper's table as a grid of runs, beside the paper's figures",
+    "check_data": "everything wrong with a data set, and what is in it",
+    "bench": "how fast a recipe trains here, and how fast it could",
+    "convert": "other people's weights as a model of ours",
 }
 
 

@@ -1,0 +1,71 @@
+"""python -m thyroid_keras.table: one table of one paper as a grid of runs."""
+
+from thyroid_keras import cli
+from thyroid_keras.data.readers import FORMATS
+from thyroid_keras.preparation import ON_BAD, SCALES
+from thyroid_keras.recipes import TABLES
+from thyroid_keras.tables import table
+from thyroid_keras.training.backend import PRECISIONS
+
+
+def main(arguments=None):
+    """Parses the command line and makes the table."""
+    parser = cli.parser(
+        "table",
+        "Trains every row of a paper's table and sets ours beside the paper's: table.csv, "
+        "table.md, report.html and figures. Killed or stopped at any moment, the same command "
+        "goes on where it was.",
+        f"Tables: {', '.join(TABLES)}; --list says what they are.",
+    )
+    add = parser.add_argument
+    add("name", metavar="NAME", nargs="?", help="of the table")
+    add("--list", action="store_true", help="say which tables there are, and their rows")
+    add("--data", metavar="PATH", help="as for train; default: the phantom")
+    add("--target", help="which labels, where the data has several, e.g. calcification")
+    add("--format", choices=sorted(FORMATS), help="of the data, if not recognised")
+    add(
+        "--scale",
+        choices=SCALES,
+        help="quick: minutes, one split; paper: the paper's settings and folds. Default: quick "
+        "without a GPU",
+    )
+    add("--rows", nargs="+", metavar="ROW", help="only these; default: all")
+    add("--out", metavar="DIR", help="folder; default: tables/NAME-SCALE")
+    add(
+        "--set",
+        dest="settings",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="replaces settings of all rows; see `train --arch NAME --set help`",
+    )
+    add("--seed", type=int, default=0, help="of splits, weights and batches")
+    add("--precision", choices=PRECISIONS, default="auto", help="of the arithmetic")
+    add("--on-bad", choices=ON_BAD, default="fail", help="faulty files: end, or leave them out")
+    add("--jobs", type=int, metavar="N", help="trainings at a time; default: 1, per machine")
+    add(
+        "--ray",
+        nargs="?",
+        const="auto",
+        metavar="ADDRESS",
+        help="train on a Ray cluster whose machines share this file system; `local` starts one",
+    )
+    chosen = vars(parser.parse_args(arguments))
+    if chosen.pop("list"):
+        list_tables()
+    elif chosen["name"] is None:
+        parser.error(f"which table? Choose among {', '.join(TABLES)}")
+    else:
+        cli.run(table, **chosen)
+
+
+def list_tables():
+    """Prints the tables and their rows."""
+    for name, paper in TABLES.items():
+        print(f"{name}: {paper.title}\n  {paper.paper}")
+        print(f"  rows, {paper.stub}: {', '.join(row.label for row in paper.rows)}")
+
+
+if __name__ == "__main__":
+    main()

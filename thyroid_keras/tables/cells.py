@@ -1,0 +1,158 @@
+"""The trainings that a table takes: a command, a run folder and a log file each."""
+
+import dataclasses
+import pathlib
+
+from thyroid_keras.preparation import check_same, choose_recipe
+from thyroid_keras.recipes import Row
+from thyroid_keras.runs import Run, RunError
+from thyroid_keras.training import Recipe, SettingError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """What all trainings of a table share.
+
+    Args:
+        scale: `"quick"` or `"paper"`.
+        data, target, format, seed, on_bad: as for `experiment.train`.
+        settings: sequence of `"field=value"`, stronger than those of the rows.
+        precision: name of a policy; never `"auto"`, which may differ between machines.
+    """
+
+    scale: str
+    data: str | None
+    target: str | None
+    format: str | None
+    settings: tuple[str, ...]
+    seed: int
+    precision: str
+    on_bad: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One command that fills one folder.
+
+    Args:
+        row: `Row`.
+        recipe: `Recipe` of the row.
+        folder: of the run.
+        log: file for what the command says.
+        command: name of the command, and its arguments.
+        fold, folds: of the cross-validation, or `None`.
+    """
+
+    row: Row
+    recipe: Recipe
+    folder: pathlib.Path
+    log: pathlib.Path
+    command: tuple[str, ...]
+    fold: int | None = None
+    folds: int | None = None
+
+    @property
+    def label(self):
+        """What a reader is shown."""
+        fold = f", fold {self.fold + 1} of {self.folds}" if self.fold is not None else ""
+        return f"{self.row.label}{fold}"
+
+    @property
+    def finished(self):
+        """Whether the folder holds all that the command leaves; the report comes last."""
+        return Run(self.folder).report.exists()
+
+
+def choose_recipes(table, rows, options):
+    """Returns the recipe of each row.
+
+    Args:
+        table: `Table`.
+        rows: the `Row`s wanted.
+        options: `Options`.
+
+    Returns:
+        List of `(recipe, settings)`, the latter as `--set` takes them.
+
+    Raises:
+        SettingError: with everything that is wrong with the settings.
+    """
+    fixed = {s.partition("=")[0].strip() for row in table.rows for s in row.settings}
+    problems = {
+        f"--set {setting}: the rows of {table.name} differ in it. Leave it out, or choose "
+        f"among the rows with --rows. Received: settings={setting!r}": None
+        for setting in options.settings
+        if setting.partition("=")[0].strip() in fixed
+    }
+    chosen = []
+    for row in rows:
+        settings = (table.quick if options.scale == "quick" else ()) + row.settings
+        settings += tuple(options.settings)
+        try:
+            chosen.append((choose_recipe(row.arch, options.scale, settings), settings))
+        except SettingError as error:
+            problems |= dict.fromkeys(str(error).splitlines())
+    if problems:
+        raise SettingError("\n".join(problems))
+    return chosen
+
+
+def plan(table, rows, options, folder):
+    """Says which trainings make a table: one per row, or per row and fold.
+
+    Args:
+        table, rows, options: as for `choose_recipes`.
+        folder: of the table.
+
+    Returns:
+        List of `Cell`.
+    """
+    folds = table.folds if options.scale == "paper" else None
+    common = ["--recipe", options.scale, "--seed", str(options.seed), "--resume"]
+    common += ["--precision", options.precision, "--on-bad", options.on_bad]
+    for name in ("data", "target", "format"):
+        if (value := getattr(options, name)) is not None:
+            common += [f"--{name}", value]
+    cells = []
+    chosen = zip(rows, choose_recipes(table, rows, options), strict=True)
+    for row, (recipe, settings) in chosen:
+        for fold in range(folds) if folds else (None,):
+            run, log, words = folder / "rows" / row.name, row.name, list(common)
+            if fold is not None:
+                run, log = run / f"fold_{fold}", f"{log}_fold_{fold}"
+                words += ["--folds", str(folds), "--fold", str(fold)]
+            words += ["--set", *settings] if settings else []
+            cells.append(
+                Cell(
+                    row=row,
+                    recipe=recipe,
+                    folder=run,
+                    log=folder / "logs" / f"{log}.txt",
+                    command=("train", "--arch", row.arch, "--out", str(run), *words),
+                    fold=fold,
+                    folds=folds,
+                )
+            )
+    return cells
+
+
+def check_begun(cells, options):
+    """Refuses to go on with trainings that were begun with other settings.
+
+    Raises:
+        RunError: naming every folder and what differs in it.
+    """
+    source = {"path": options.data, "format": options.format, "target": options.target}
+    source |= {"seed": options.seed, "on_bad": options.on_bad}
+    problems = []
+    for cell in cells:
+        run = Run(cell.folder)
+        if not run.config.exists():
+            continue
+        try:
+            whole = source | {"folds": cell.folds, "fold": cell.fold}
+            check_same(run.read_config(), cell.recipe, whole, options.seed, options.precision)
+        except RunError as error:
+            problems.append(f"{cell.folder}: {error}")
+    if problems:
+        raise RunError("\n".join(problems))

@@ -1,0 +1,164 @@
+"""The pictures beside a table: ROC curves of its rows, and where its networks look."""
+
+import dataclasses
+
+import numpy as np
+
+from thyroid_keras import metrics
+from thyroid_keras.data.augment import GREY_LEVEL
+from thyroid_keras.data.store import PixelStore
+from thyroid_keras.explain import attention_maps
+from thyroid_keras.loading import load
+from thyroid_keras.preparation import choose_recipe, split_data
+from thyroid_keras.report import Example, choose_examples, gallery, save_figure
+from thyroid_keras.report.results import read_answers
+from thyroid_keras.report.style import CYCLE, GREY, new_figure, plain, unit_axes, with_interval
+from thyroid_keras.runs import Run
+
+STYLES = ("-", "--", "-.", (0, (1, 1)))
+RIGHT = "confident and right"
+RULE = "the surest right answer of either class, the surest wrong one and the least sure one"
+
+
+def write_figures(run, table, results):
+    """Draws `plots/roc.png` and, where the table wants maps, `plots/maps.png`.
+
+    Args:
+        run: `Run` of the table's folder.
+        table: `Table`.
+        results: sequence of `Result`.
+
+    Returns:
+        dict from the picture's name to its caption; empty without any figures.
+    """
+    whole = [result for result in results if result.found]
+    captions = {}
+    if whole and len(whole[0].answers.class_names) == 2:
+        save_figure(roc_by_row(whole, table.stub), run.plots / "roc.png")
+        captions["roc"] = (
+            f"ROC curves by {table.stub}. AUC with its 95 % interval, resampled by "
+            f"{whole[0].config['data']['group_unit']}."
+        )
+    shown = [result for result in whole if result.row.name in table.maps]
+    if shown:
+        judge = next((r for r in shown if r.row.name == table.reference), shown[-1])
+        columns = {result.row.label: (result, table.gate) for result in shown}
+        save_figure(draw_maps(columns, judge), run.plots / "maps.png")
+        captions["maps"] = (
+            f"Attention maps of {table.gate} by {table.stub}. Images are chosen by rule, from "
+            f"the test images and answers of the row {judge.row.label}"
+            f"{', first fold' if _folded(judge) else ''}: {RULE}. Each map has its own scale: "
+            "bright is where this network looks most."
+        )
+    return captions
+
+
+def roc_by_row(results, stub):
+    """Draws one ROC curve per row, with its AUC and interval.
+
+    Args:
+        results: sequence of `Result` with answers to two classes.
+        stub: what the rows are, the legend's title.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+    """
+    figure, axes = new_figure(6.4, 6.4)
+    ax = axes[0, 0]
+    ax.set_aspect("equal")
+    unit_axes(ax, "1 − specificity (false alarms / negatives)", "Sensitivity (found / positives)")
+    ax.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
+    for turn, result in enumerate(results):
+        truth = result.answers.labels == 1
+        x, y, _ = metrics.roc_points(truth, result.answers.probabilities[:, 1])
+        style = {"color": CYCLE[turn % len(CYCLE)], "linestyle": STYLES[turn % len(STYLES)]}
+        if turn == len(results) - 1:
+            style = {"color": "black", "linestyle": "-"}
+        label = f"{plain(result.row.label, 24)}: AUC {with_interval(result.found['roc_auc'])}"
+        ax.plot(x[0], y[0], linewidth=1.8, label=label, **style)
+    ax.set_title(f"ROC by {plain(stub)}, {len(truth)} images, {truth.sum()} positive", fontsize=11)
+    ax.legend(loc="lower right", fontsize=9, framealpha=0.9, title=plain(stub))
+    return figure
+
+
+def draw_maps(columns, judge, names=None):
+    """Draws a row per image: image, true outline, and maps of gates of one or more networks.
+
+    Args:
+        columns: dict from the name of a column to `(result, gate)`: the `Result` whose
+            network it is, and the name of the gate's layer.
+        judge: the `Result` on whose answers the images are chosen, and whose answers are
+            written above them; of folds, the first.
+        names: of test images of `judge`; `None`: the surest right answer of either class, the
+            surest wrong one and the least sure one.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        DataError: if the data is no longer what the run saw.
+    """
+    run = _run(judge)
+    answers, picks = _picks(run, names)
+    test = _test_table(run, [answers.images[i] for _, i in picks])
+    images, masks = _pixels(test, run)
+    maps = {
+        folder: attention_maps(load(folder), _pixels(test, Run(folder))[0] * GREY_LEVEL)
+        for folder in {_run(result).folder for result, _ in columns.values()}
+    }
+    shown = {name: maps[_run(result).folder].get(gate) for name, (result, gate) in columns.items()}
+    weak = "weak" in (test.mask_source or "")
+    examples = [
+        Example(
+            name=answers.images[i],
+            kind=kind,
+            image=images[row],
+            label=int(answers.labels[i]),
+            predicted=int(answers.predicted[i]),
+            probabilities=answers.probabilities[i],
+            mask=None if test.samples[row].mask is None else masks[row, ..., 0] >= 128,
+            maps={name: values[row] for name, values in shown.items() if values is not None},
+            mask_name="weak mask" if weak else "true mask",
+        )
+        for row, (kind, i) in enumerate(picks)
+    ]
+    return gallery(examples, class_names=answers.class_names)
+
+
+def _picks(run, names):
+    """The run's answers, and `(kind, index)` of those to be shown."""
+    found = run.read_metrics()
+    answers = read_answers(run, run.read_config()["data"]["class_names"], found["split"])
+    if names is not None:
+        return answers, [("chosen", list(answers.images).index(name)) for name in names]
+    threshold = 0.5 if found["threshold"] is None else found["threshold"]
+    picks = choose_examples(answers.labels, answers.probabilities, threshold=threshold)
+    kinds = [kind for kind, _ in picks]
+    first = [i for i, kind in enumerate(kinds) if kind == RIGHT or kind not in kinds[:i]]
+    return answers, [picks[i] for i in first]
+
+
+def _test_table(run, names):
+    """The named test images of a run, verified, in that order."""
+    config = run.read_config()
+    recipe = choose_recipe(config["arch"], config["scale"], ())
+    simulated = {name: config["recipe"][name] for name in ("phantom_patients", "phantom_views")}
+    recipe = dataclasses.replace(recipe, **simulated)
+    test = split_data(run, config["data"]["source"], recipe, config["seed"]).test
+    place = {sample.name: i for i, sample in enumerate(test.samples)}
+    return test.select([place[name] for name in names])
+
+
+def _pixels(table, run):
+    """Images and masks of a table, as the network of a run takes them."""
+    *size, channels = run.read_config()["image_shape"]
+    return PixelStore(table, tuple(size), channels).read(np.arange(len(table)))
+
+
+def _folded(result):
+    return bool((result.found or {}).get("folds"))
+
+
+def _run(result):
+    """The run of a row, or that of its first fold."""
+    return Run(result.folder / "fold_0" if _folded(result) else result.folder)

@@ -1,0 +1,213 @@
+"""From the name of a table to the table; what `table` does."""
+
+import contextlib
+import functools
+import os
+import pathlib
+import signal
+import sys
+
+import keras
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from thyroid_keras.preparation import SCALES
+from thyroid_keras.recipes import TABLES
+from thyroid_keras.runs import Run, RunError, command_line
+from thyroid_keras.signals import SignalGuard
+from thyroid_keras.tables.cells import Options, check_begun, choose_recipes, plan
+from thyroid_keras.tables.cluster import run_on_ray
+from thyroid_keras.tables.figures import write_figures
+from thyroid_keras.tables.pages import write_pages
+from thyroid_keras.tables.processes import run_here
+from thyroid_keras.tables.results import (
+    auc_differences,
+    check_comparable,
+    read_result,
+    text_of,
+)
+from thyroid_keras.training import Diverged, SettingError, set_precision
+from thyroid_keras.training.backend import gpu_capability
+
+REFUSED, DIVERGED = 2, 3  # see `cli.run`
+WEEK_SECONDS = 7 * 24 * 3600
+WAY_ON = "Repeat the command to go on."
+
+
+def table(
+    name,
+    *,
+    data=None,
+    target=None,
+    format=None,
+    scale=None,
+    rows=None,
+    out=None,
+    settings=(),
+    seed=0,
+    precision="auto",
+    on_bad="fail",
+    jobs=None,
+    ray=None,
+    say=print,
+):
+    """Makes a paper's table: trains what is not trained yet, and sets ours beside theirs.
+
+    Called again, it goes on where it was: finished rows are read, begun ones resumed.
+
+    Args:
+        name: one of `recipes.TABLES`.
+        data, target, format, settings, seed, precision, on_bad: as for `experiment.train`,
+            for all rows.
+        scale: `"quick"` or `"paper"`; `None`: quick without a GPU.
+        rows: names of the rows wanted; `None`: all.
+        out: folder; `None`: `tables/<name>-<scale>`.
+        jobs: int >= 1, trainings at a time; `None`: one, on a cluster one per machine.
+        ray: address of a Ray cluster, `"auto"` or `"local"`; `None`: this machine.
+        say: function of one line of text, told what a person wants to know.
+
+    Returns:
+        `(run, results)`: the `Run` of the folder, which holds `table.csv`, `table.md`,
+        `report.html` and `plots/`, and a list of `results.Result`.
+
+    Raises:
+        SettingError, DataError, RunError: if the user's input is wrong.
+        Diverged: if a training did; the table is written without it.
+        Interrupted: if a signal came; everything can be resumed.
+    """
+    paper, wanted = _choose(name, rows)
+    scale = scale or ("paper" if gpu_capability() else "quick")
+    if scale not in SCALES:
+        raise SettingError(f"--scale must be one of {SCALES}. Received: scale={scale!r}")
+    if jobs is not None and jobs < 1:
+        raise SettingError(f"--jobs must be at least 1. Received: jobs={jobs}")
+    options = Options(
+        scale=scale,
+        data=None if data is None else os.fspath(data),
+        target=target,
+        format=format,
+        settings=tuple(settings),
+        seed=seed,
+        precision=_resolved(precision),
+        on_bad=on_bad,
+    )
+    recipes = choose_recipes(paper, wanted, options)
+    folder = pathlib.Path(out or pathlib.Path("tables") / f"{name}-{scale}")
+    with SignalGuard(WAY_ON) as guard, Run.create(folder, resume=True) as run:
+        cells = plan(paper, wanted, options, folder)
+        check_begun(cells, options)
+        if run.config.exists():
+            raise RunError(
+                f"{folder}: a run is in there, not a table. Choose another folder with --out. "
+                f"Received: out={str(folder)!r}"
+            )
+        run.log(command_line())
+        failures = _train(cells, jobs, ray, guard, say)
+        pairs = zip(wanted, recipes, strict=True)
+        results = [
+            read_result(row, recipe, folder / "rows" / row.name, failures.get(row.name))
+            for row, (recipe, _) in pairs
+        ]
+        check_comparable(results)
+        differences = auc_differences(results, paper.reference, seed)
+        say("Drawing the figures")
+        figures = write_figures(run, paper, results)
+        write_pages(run, paper, results, differences, options, figures)
+        say(f"Table: {folder / 'table.md'}, {folder / 'table.csv'}, {run.report}")
+    _raise_failures(failures, folder)
+    return run, results
+
+
+def _choose(name, rows):
+    """The table, and those of its rows that are wanted, in its order."""
+    if name not in TABLES:
+        raise SettingError(f"no such table; choose among {', '.join(TABLES)}. Received: {name!r}")
+    paper = TABLES[name]
+    known = [row.name for row in paper.rows]
+    if unknown := [row for row in rows or () if row not in known]:
+        raise SettingError(
+            f"--rows: {name} has no such rows; choose among {', '.join(known)}. "
+            f"Received: rows={unknown}"
+        )
+    return paper, [row for row in paper.rows if not rows or row.name in rows]
+
+
+def _resolved(precision):
+    """What `auto` stands for on this machine, which all rows must then use."""
+    before = keras.config.dtype_policy()
+    try:
+        return set_precision(precision)
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _train(cells, jobs, ray, guard, say):
+    """Runs the cells that are not finished; returns why rows failed, by name."""
+    waiting = [cell for cell in cells if not cell.finished]
+    say(f"{len(cells) - len(waiting)} of {len(cells)} trainings are finished")
+    failed, refused = {}, []
+
+    def stopped():
+        return guard.received() or (signal.SIGTERM if refused else None)
+
+    run = run_here if ray is None else functools.partial(run_on_ray, address=ray)
+    with guard.deferring(), _bar(waiting, jobs or 1) as advance:
+        for cell, status in run(waiting, jobs, stopped):
+            advance(cell)
+            if status == 0:
+                say(f"{cell.label}: AUC {text_of(Run(cell.folder).read_metrics()['roc_auc'])}")
+            elif status == DIVERGED:
+                failed[cell.row.name] = "diverged"
+                say(f"{cell.label}: diverged, see {cell.log}")
+            elif status == REFUSED:
+                refused.append(cell)  # so would the others be: nothing more is begun
+            elif not stopped():
+                failed[cell.row.name] = f"ended with status {status}"
+                say(f"{cell.label}: ended with status {status}, see {cell.log}")
+    if refused:
+        raise RunError(f"{refused[0].label}: {_last_error(refused[0].log)}")
+    return failed
+
+
+def _last_error(log):
+    """What a command that refused its input said last."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    return text.rpartition("error: ")[2].strip()
+
+
+def _raise_failures(failures, folder):
+    if not failures:
+        return
+    rows = ", ".join(f"{name} {why}" for name, why in failures.items())
+    said = f"{folder}: the table lacks rows: {rows}. What they said is in {folder / 'logs'}"
+    if set(failures.values()) == {"diverged"}:
+        raise Diverged(f"{said}.")
+    raise RunError(f"{said}; repeat the command to go on with them.")
+
+
+@contextlib.contextmanager
+def _bar(cells, jobs):
+    """Shows which cells are at work and the time left; lends a function that ends one."""
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        speed_estimate_period=WEEK_SECONDS,
+        disable=not sys.stderr.isatty(),
+    )
+    left = {id(cell): cell.label for cell in cells}
+
+    def at_work():
+        return f"Training {'; '.join(list(left.values())[:jobs])}"
+
+    def advance(cell):
+        left.pop(id(cell))
+        progress.update(task, advance=1, description=at_work())
+
+    with progress:
+        task = progress.add_task(at_work(), total=len(cells))
+        yield advance
