@@ -72,7 +72,11 @@ def happens(folder, aim, number):
 
 
 def kill(folder, precision, rng, aim, seconds, resume=False):
-    """Starts a training and kills it; returns what it had done by then."""
+    """Starts a training and kills it.
+
+    Returns:
+        What it had done by then; `None` where it ended before the moment came.
+    """
     process, start = train(folder, precision, resume), time.monotonic()
     wait = rng.uniform(0, seconds)
     number = rng.randrange(19 if aim in PHASES else 40)
@@ -86,8 +90,7 @@ def kill(folder, precision, rng, aim, seconds, resume=False):
             break
         time.sleep(0 if aim in ("saving", "model") else 0.005)
     process.send_signal(signal.SIGKILL)
-    process.wait()
-    return stage(folder)
+    return stage(folder) if process.wait() == -signal.SIGKILL else None
 
 
 def stage(folder):
@@ -136,9 +139,12 @@ def _hash(content):
 def one_kill(folder, precision, rng, aim, reference):
     """Kills, perhaps twice, and resumes; returns `(line, problems)`."""
     traced, seconds = reference
-    when = [kill(folder, precision, rng, aim, seconds)]
+    while (first := kill(folder, precision, rng, aim, seconds)) is None:
+        shutil.rmtree(folder)
+        seconds /= 2  # the machine is faster now than during the unbroken run
+    when = [first]
     if rng.random() < 0.3:
-        when.append(kill(folder, precision, rng, rng.choice(AIMS[:6]), seconds, resume=True))
+        when.append(kill(folder, precision, rng, rng.choice(AIMS[:6]), seconds / 2, resume=True))
     status, _ = finish(folder, precision, resume=True)
     problems = [] if status == 0 else [f"exit status {status}"]
     if status == 0:
@@ -147,7 +153,7 @@ def one_kill(folder, precision, rng, aim, reference):
         problems += [f"differs: {sorted(differing)[:5]}"] if differing else []
         left = [str(p.relative_to(folder)) for p in folder.rglob(".tmp-*")]
         problems += [f"left over: {left}"] if left else []
-    return f"{precision}, aimed at {aim}, killed in {' and in '.join(when)}", problems
+    return f"{precision}, aimed at {aim}, killed in {' and in '.join(filter(None, when))}", problems
 
 
 def main(arguments=None):

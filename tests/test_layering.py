@@ -36,7 +36,7 @@ MAY_IMPORT = {
     | LEARNING
     | {"evaluation", "narration", "other_data", "preparation", "signals"},
     "benchmarking": LOW | LEARNING | {"preparation"},
-    "serving": {"data", "loading", "prediction", "runs"},
+    "serving": {"archs", "data", "loading", "prediction", "runs"},
     "tables": LOW | LEARNING | {"pooling", "preparation", "report", "signals"},
     "cli": LOW | LEARNING | {"convert"},
 }

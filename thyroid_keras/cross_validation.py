@@ -71,7 +71,9 @@ def crossval(
     with SignalGuard(how_on), Run.create(folder, resume=resume) as run, own_session():
         source = {"path": data, "format": format, "target": target, "seed": seed}
         source |= {"on_bad": on_bad, "folds": folds, "fold": None}
-        _begin(run, chosen, source, seed, set_precision(precision))
+        settled = set_precision(precision)
+        if run.config.exists():
+            check_same(run.read_config(), chosen, source, seed, settled)
         say(f"Cross-validation of {arch} over {folds} folds: {run.folder}")
         for fold in range(folds):
             with _saying(how_on):
@@ -91,6 +93,8 @@ def crossval(
                     fold=fold,
                     say=run.log if fold else say,  # the others are told the same
                 )
+            if not run.config.exists():
+                _write_config(run, chosen, source, seed, settled)
             if fold:
                 say(f"Fold {fold}: {next(conclusion(found, one))}")
         return run, _pool(run, say)
@@ -134,11 +138,8 @@ def evaluate(folder, *, data=None, say=print):
         return other, found
 
 
-def _begin(run, recipe, source, seed, precision):
-    """Writes down what is to be done, or checks that it is what was begun."""
-    if run.config.exists():
-        check_same(run.read_config(), recipe, source, seed, precision)
-        return
+def _write_config(run, recipe, source, seed, precision):
+    """Writes down what is done, once the first fold has found the data sound."""
     machine = environment() | {"backend": keras.backend.backend()}
     config = {"arch": recipe.arch, "scale": recipe.scale, "recipe": recipe.settings()}
     config |= {"seed": seed, "precision": precision, "data": {"source": source}}

@@ -108,6 +108,8 @@ def train(
         make_deterministic(seed, jit_compile=recipe.jit_compile)
         config = _config(run, recipe, splits, source, seed, precision)
         config["seconds"] = begun.get("seconds", 0.0)
+        if begun:  # with what there was to say of the split when it was made
+            config["data"]["notes"] = begun["data"]["notes"]
         write_json(run.config, config)
         for line in introduction(recipe, splits, precision, run):
             say(line)

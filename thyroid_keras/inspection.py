@@ -128,7 +128,8 @@ def open_pictures(paths, model, class_names):
     files, problems = [], []
     for path in paths:
         if os.path.isdir(path):
-            inside = [n for n in os.listdir(path) if _suffix(n) in PICTURE_SUFFIXES]
+            names = (n for n in os.listdir(path) if not n.startswith("."))
+            inside = [n for n in names if _suffix(n) in PICTURE_SUFFIXES]
             files += [os.path.join(path, name) for name in natural_order(inside)]
             if not inside:
                 problems.append(f"{path}: no pictures in this folder")

@@ -89,7 +89,10 @@ def audit_data(source, recipe, *, split=True):
 
 def has_targets(path, format=None):
     """Whether a data set has several kinds of labels to choose among."""
-    name = format or recognise(path)
+    try:
+        name = format or recognise(path)
+    except OSError:  # which `read` will say
+        return False
     return name is not None and bool(FORMATS[name].targets)
 
 

@@ -211,14 +211,14 @@ def _others(folder, is_class):
     with os.scandir(folder) as entries:
         for entry in entries:
             picture = _suffix(entry.name) in PICTURE_SUFFIXES
-            expected = picture if is_class else entry.is_dir()
+            expected = picture if is_class else os.path.isdir(entry.path)
             if not (expected or entry.name.startswith(".")):
                 yield entry.path
 
 
 def _subfolders(folder):
     with os.scandir(folder) as entries:
-        names = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
+        names = [e.name for e in entries if os.path.isdir(e.path) and not e.name.startswith(".")]
     return [name for name in natural_order(names) if name != MASKS]
 
 

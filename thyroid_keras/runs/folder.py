@@ -89,7 +89,8 @@ class Run:
             # a second look: another run may have come and gone in between
             run._refuse_contents(resume)
             for folder in (run.folder, run.plots, *run.checkpoints.glob("*")):
-                sweep(folder)
+                if not folder.is_symlink() or folder == run.folder:
+                    sweep(folder)
         except OSError as error:
             run.close()
             raise RunError(

@@ -7,12 +7,13 @@ import keras
 import numpy as np
 from PIL import Image
 
+from thyroid_keras.archs import list_archs
 from thyroid_keras.data.augment import GREY_LEVEL
 from thyroid_keras.data.decode import decode
 from thyroid_keras.data.resize import resize
 from thyroid_keras.loading import float32_twin, load
 from thyroid_keras.prediction import class_probabilities, input_size
-from thyroid_keras.runs import Run, RunError, read_json, write_json
+from thyroid_keras.runs import Run, RunError, write_json
 from thyroid_keras.serving.card import model_card
 from thyroid_keras.serving.versions import check_target, publish
 
@@ -48,7 +49,12 @@ def export(folder, *, to=None, say=print):
             f"Received: backend={keras.backend.backend()!r}"
         )
     run = Run.open(folder, "metrics")
-    config, metrics = run.read_config(), read_json(run.metrics)
+    config, metrics = run.read_config(), run.read_metrics()
+    if config["arch"] not in list_archs():
+        raise RunError(
+            f"{run.config}: names a network that is not known; choose a run that `train` wrote. "
+            f"Received: arch={config['arch']!r}"
+        )
     to = Path(to or Path("saved_models") / config["arch"])
     check_target(to)
     model = float32_twin(load(folder))

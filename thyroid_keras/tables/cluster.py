@@ -3,6 +3,8 @@
 import contextlib
 import logging
 import os
+import signal
+import threading
 
 from thyroid_keras.runs import RunError
 from thyroid_keras.tables.processes import run_command
@@ -46,7 +48,7 @@ def run_on_ray(cells, jobs, stopped, address):
             for reference in done:
                 try:
                     status = ray.get(reference)
-                except (ray.exceptions.TaskCancelledError, ray.exceptions.RayTaskError):
+                except ray.exceptions.RayError:  # cancelled, or its process or machine is gone
                     status = None
                 yield running.pop(reference), status
 
@@ -63,6 +65,7 @@ def connected(address):
             "--ray needs Ray: pip install 'thyroid-keras[ray]', or leave --ray out for processes "
             f"of this machine. Received: ray={address!r}"
         ) from error
+    obeyed = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
             address=address,
@@ -75,6 +78,8 @@ def connected(address):
             f"--ray: no cluster answers ({error}). Start one with `ray start --head`, or use "
             f"`--ray local`. Received: ray={address!r}"
         ) from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, obeyed)  # Ray puts its own in the place of it
     try:
         yield ray
     finally:

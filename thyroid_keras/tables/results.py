@@ -76,8 +76,8 @@ def check_comparable(results):
     whole = [result for result in results if result.found]
     for other in whole[1:]:
         first = whole[0].answers
-        same = np.array_equal(first.images, other.answers.images)
-        if not same or not np.array_equal(first.labels, other.answers.labels):
+        facts = ("images", "groups", "labels")
+        if not all(np.array_equal(*(getattr(a, f) for a in (first, other.answers))) for f in facts):
             raise RunError(
                 f"{other.folder}: judged on other images than {whole[0].folder}, so their figures "
                 "cannot stand in one table. Remove the folder that was not made by this command."

@@ -172,7 +172,7 @@ def _train(cells, jobs, ray, guard, say):
 def _last_error(log):
     """What a command that refused its input said last."""
     text = log.read_text(encoding="utf-8", errors="replace")
-    return text.rpartition("error: ")[2].strip()
+    return f"\n{text}".rpartition("\nerror: ")[2].strip()
 
 
 def _raise_failures(failures, folder):

@@ -118,6 +118,9 @@ class Checkpoints:
             shutil.rmtree(partial, ignore_errors=True)
             raise
         flush(self.folder)
+        for epoch in self._epochs():
+            if epoch > record.epoch:  # passed over as damaged: not to count as the newest
+                shutil.rmtree(self._path(epoch), ignore_errors=True)
         self._prune()
 
     def latest(self):
