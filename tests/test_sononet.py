@@ -11,7 +11,7 @@ from keras import ops
 
 import thyroid_keras as tk
 from thyroid_keras.convert.sononet import _variables
-from thyroid_keras.votes import combine_votes
+from thyroid_keras.layers.votes import combine_votes
 
 TINY = {"image_shape": (32, 48, 1), "num_classes": 3, "filters": 2, "stage_convs": (1, 1, 1, 1, 1)}
 AGGREGATIONS = ("mean", "deep_sup", "ft", "concat")

@@ -13,7 +13,7 @@ import thyroid_keras as tk
 from thyroid_keras.data.samples import DataError
 from thyroid_keras.data.splits import make_splits
 from thyroid_keras.losses import FocalTversky
-from thyroid_keras.recipes import RECIPES
+from thyroid_keras.recipes import RECIPES, cs_agnet
 from thyroid_keras.recipes.collaborative import draw_pixel_labels
 from thyroid_keras.recipes.feeding import feed, open_stores, train_batches, val_batches
 from thyroid_keras.training import (
@@ -247,7 +247,7 @@ def test_a_kill_while_saving_loses_nothing(tmp_path, monkeypatch):
     assert kept.latest()[0].epoch == 3
 
 
-@pytest.mark.parametrize("arch", sorted(RECIPES))
+@pytest.mark.parametrize("arch", sorted(cs_agnet.RECIPES))
 def test_every_recipe_trains_saves_and_loads(arch, tmp_path, splits):
     if arch == "vgg_unet":  # one of them in mixed precision
         set_precision("mixed_bfloat16")

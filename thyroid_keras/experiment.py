@@ -218,7 +218,7 @@ def _config(run, recipe, splits, source, seed, precision):
         "recipe": recipe.settings(),
         "seed": seed,
         "precision": precision,
-        "image_shape": [recipe.image_size, recipe.image_size, recipe.channels],
+        "image_shape": [*recipe.size, recipe.channels],
         "command": machine["command"],
         "environment": machine | {"backend": keras.backend.backend()},
         "paper_results": {

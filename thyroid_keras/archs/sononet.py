@@ -8,6 +8,7 @@ from thyroid_keras.archs.blocks import MOMENTUM, conv_bn_relu
 from thyroid_keras.layers.attention_pool import AttentionPool
 from thyroid_keras.layers.batch_norm import BatchNorm
 from thyroid_keras.layers.grid_attention import GridAttention
+from thyroid_keras.layers.whitening import Whitening
 
 STAGE_CONVS = (3, 3, 3, 2, 2)  # Baumgartner et al.: (2, 2, 3, 3, 3)
 WIDTHS = (1, 2, 4, 8, 8)  # of the stages, times `filters`
@@ -25,6 +26,7 @@ def sononet(
     stage_convs=STAGE_CONVS,
     use_bias=True,
     epsilon=1e-5,
+    whiten=False,
 ):
     """Builds SonoNet: five stages of convolutions, then one map per class, averaged.
 
@@ -35,6 +37,7 @@ def sononet(
         stage_convs: five ints >= 1, the 3x3 convolutions of each stage.
         use_bias: bool, whether the convolutions have a bias.
         epsilon: float > 0, added to the variance in the batch normalisations.
+        whiten: bool, whether `layers.Whitening` comes first, for images of any range.
 
     Returns:
         `keras.Model` from whitened images to float32 logits `(B, num_classes)`. The maps
@@ -49,7 +52,7 @@ def sononet(
     Deviation: logits, where Baumgartner et al. end in a softmax.
     """
     unit = _unit(use_bias, epsilon)
-    image, stages = _stages(image_shape, filters, stage_convs, unit)
+    image, stages = _stages(image_shape, filters, stage_convs, unit, whiten)
     x = unit(stages[5], 4 * filters, kernel_size=1, name="adapt_conv1")
     conv, norm = _conv(x, 1, use_bias), _norm(epsilon)
     x = layers.Conv2D(num_classes, 1, name="adapt_conv2", **conv, **FLOAT32)(x)
@@ -71,6 +74,7 @@ def ag_sononet(
     gate_bias=False,
     pool="sum",
     epsilon=1e-5,
+    whiten=False,
 ):
     """Builds AG-SonoNet: a class vote at each of three scales, two of them gated.
 
@@ -89,6 +93,7 @@ def ag_sononet(
         gate_bias: bool, whether the gating signal has a bias (b_g of Eq. 2).
         pool: `"sum"` of the weighed features over the grid, or their `"mean"`.
         epsilon: float > 0, added to the variance in the batch normalisations.
+        whiten: bool, whether `layers.Whitening` comes first, for images of any range.
 
     Returns:
         `keras.Model` from whitened images to float32 logits `(B, num_classes)`; for
@@ -111,7 +116,8 @@ def ag_sononet(
         )
     if ft_input not in FT_INPUTS:
         raise ValueError(f"`ft_input` must be one of {FT_INPUTS}. Received: ft_input={ft_input!r}")
-    image, stages = _stages(image_shape, filters, stage_convs, _unit(True, epsilon))
+    unit = _unit(True, epsilon)
+    image, stages = _stages(image_shape, filters, stage_convs, unit, whiten)
     features = []
     for s in (3, 4):
         gate = _gate(stages[5], normalization, gating, gate_bias, name=f"gate{s}")
@@ -145,7 +151,7 @@ def _aggregate(features, num_classes, aggregation, ft_input):
     return {"logits": logits} | votes if aggregation == "deep_sup" else logits
 
 
-def _stages(image_shape, filters, stage_convs, unit):
+def _stages(image_shape, filters, stage_convs, unit, whiten):
     """The image, and the features of stages 1 to 5, by number."""
     if min(image_shape[:2]) < 16:
         raise ValueError(
@@ -159,6 +165,8 @@ def _stages(image_shape, filters, stage_convs, unit):
             f"`stage_convs` must be five ints of at least 1. Received: stage_convs={stage_convs}"
         )
     x = image = keras.Input(image_shape, name="image")
+    if whiten:
+        x = Whitening(name="whitening")(x)
     stages = {}
     for s, (width, convs) in enumerate(zip(WIDTHS, stage_convs, strict=True), 1):
         if s > 1:

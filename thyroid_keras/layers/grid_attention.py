@@ -122,7 +122,9 @@ class GridAttention(layers.Layer):
             return ops.sigmoid(q_BHW1)
         axes = (1, 2)
         if self.normalization == "softmax":
-            return ops.softmax(q_BHW1, axis=axes)
+            # not `ops.softmax`, which over two axes needs to know B
+            p_BHW1 = ops.exp(q_BHW1 - ops.max(q_BHW1, axis=axes, keepdims=True))
+            return p_BHW1 / ops.sum(p_BHW1, axis=axes, keepdims=True)
         q_BHW1 = q_BHW1 - ops.min(q_BHW1, axis=axes, keepdims=True)
         if self.normalization == "mean_flow":
             total_B111 = ops.sum(q_BHW1, axis=axes, keepdims=True)

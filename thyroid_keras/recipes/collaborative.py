@@ -186,7 +186,7 @@ def _fit_segmenter(recipe, arch, stores, drawn, training, title):
 def _build(recipe, arch, table):
     return build(
         arch,
-        image_shape=(recipe.image_size, recipe.image_size, recipe.channels),
+        image_shape=(*recipe.size, recipe.channels),
         num_classes=len(table.class_names),
         stage_filters=recipe.stage_filters,
         mask_bias=recipe.mask_bias,

@@ -1,5 +1,7 @@
 """From splits to the batches that a phase is fed."""
 
+import dataclasses
+
 import keras
 
 from thyroid_keras.data.augment import Augmentation
@@ -7,8 +9,13 @@ from thyroid_keras.data.batches import Batches
 from thyroid_keras.data.store import PixelStore
 
 
-def open_stores(recipe, splits):
+def open_stores(recipe, splits, *, masks=True):
     """Decodes the images of the training and of the validation split.
+
+    Args:
+        recipe: `training.Recipe`.
+        splits: `data.splits.Splits`.
+        masks: bool, whether masks are wanted.
 
     Returns:
         dict of `data.store.PixelStore`, `train` and `val`.
@@ -16,11 +23,10 @@ def open_stores(recipe, splits):
     Raises:
         DataError: with every file of either split that cannot be read.
     """
-    size = (recipe.image_size, recipe.image_size)
     return {
         name: PixelStore(
-            getattr(splits, name),
-            size,
+            getattr(splits, name) if masks else _without_masks(getattr(splits, name)),
+            recipe.size,
             recipe.channels,
             cache=recipe.cache,
             label=f"Reading {word} images",
@@ -29,21 +35,19 @@ def open_stores(recipe, splits):
     }
 
 
-def train_batches(recipe, store, targets, seed, **options):
+def augmentation_of(recipe):
+    """Returns the `Augmentation` that the fields of a recipe say."""
+    names = [f.name for f in dataclasses.fields(Augmentation)]
+    return Augmentation(**{name: getattr(recipe, name) for name in names if hasattr(recipe, name)})
+
+
+def train_batches(recipe, store, targets, seed, *, augmentation=None, **options):
     """Shuffled and augmented `Batches`, as the recipe says; options go to `Batches`."""
-    augmentation = Augmentation(
-        flip_horizontal=recipe.flip_horizontal,
-        flip_vertical=recipe.flip_vertical,
-        rotation_deg=recipe.rotation_deg,
-        shift=recipe.shift,
-        zoom=recipe.zoom,
-        gain=recipe.gain,
-    )
     return Batches(
         store,
-        batch_size=recipe.batch_size,
+        batch_size=options.pop("batch_size", recipe.batch_size),
         targets=targets,
-        augmentation=augmentation,
+        augmentation=augmentation or augmentation_of(recipe),
         shuffle=True,
         seed=seed,
         **options,
@@ -67,3 +71,8 @@ def feed(batches, first_epoch, num_epochs):
         return dataset(batches, first_epoch=first_epoch, num_epochs=num_epochs), len(batches)
     batches.epoch = first_epoch
     return batches, None
+
+
+def _without_masks(table):
+    samples = tuple(dataclasses.replace(sample, mask=None) for sample in table.samples)
+    return dataclasses.replace(table, samples=samples)

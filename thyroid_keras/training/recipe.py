@@ -50,7 +50,7 @@ class Recipe:
         procedure: function `(recipe, splits, training) -> keras.Model`.
         scale: `"paper"` for the paper's settings, `"quick"` for minutes on two cores.
         paper: the publication.
-        image_size: side of the square input, px.
+        image_size: side of the square input, or its height and width, px.
         channels: 1 (grey) or 3.
         batch_size: images per step, at least 1.
         flip_horizontal: probability of mirroring left and right while training.
@@ -89,12 +89,18 @@ class Recipe:
     target: str = "calcification"
     reported: Callable | None = None
 
+    @property
+    def size(self):
+        """`(H, W)` of the input, px."""
+        side = self.image_size
+        return side if isinstance(side, tuple) else (side, side)
+
     def problems(self):
         """Returns what is out of range, as a list of str; a paper's recipe adds its own."""
         return unmet(
             self,
             {
-                "image_size": self.image_size >= 1,
+                "image_size": min(self.size) >= 1,
                 "channels": self.channels in (1, 3),
                 "batch_size": self.batch_size >= 1,
                 "flip_horizontal": 0 <= self.flip_horizontal <= 1,
