@@ -53,9 +53,10 @@ def find_contradictions(table, pictures):
     found = {}
     for samples in _alike(table, pictures):
         if len({s.label for s in samples}) > 1:
-            labels = [f"{s.name} is {table.class_names[s.label]!r}" for s in samples]
-            fault = f"{'; '.join(labels)}: the same picture; correct the labels or keep one"
-            found |= dict.fromkeys((s.name for s in samples), fault)
+            labels = {s.name: f"{s.name} is {table.class_names[s.label]!r}" for s in samples}
+            for name, own in labels.items():
+                others = "; ".join(label for n, label in labels.items() if n != name)
+                found[name] = f"{own}, {others}: the same picture; correct the labels or keep one"
     return found
 
 
