@@ -161,6 +161,19 @@ def test_a_signal_ends_the_step_and_the_epoch_before_is_kept(tmp_path, splits):
     assert Checkpoints(tmp_path / "only").latest()[0].epoch == 1
 
 
+def test_a_signal_during_validation_waits_until_the_epoch_is_kept(tmp_path, splits):
+    train, val = data(splits)
+    calls = []
+
+    def stop_signal():
+        calls.append(1)
+        return signal.SIGINT if len(calls) > len(train) else None
+
+    with pytest.raises(Interrupted):
+        fit_phase(tiny_model(), phase(), train, val, training(tmp_path, stop_signal=stop_signal))
+    assert Checkpoints(tmp_path / "only").latest()[0].epoch == 1
+
+
 def test_frozen_layers_stay_and_thaw_again(tmp_path, splits):
     model = tiny_model()
     first = model.get_layer("first").get_weights()

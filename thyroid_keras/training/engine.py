@@ -145,9 +145,6 @@ class _Keeper(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         self._heed_signals()
 
-    def on_test_batch_end(self, batch, logs=None):
-        self._heed_signals()
-
     def _heed_signals(self):
         if (signal_number := self.training.stop_signal()) is not None:
             raise Interrupted(signal_number)
@@ -178,6 +175,7 @@ class _Keeper(keras.callbacks.Callback):
         self.checkpoints.save(self.record, state)
         self._tell()
         self.model.stop_training = stop
+        self._heed_signals()  # one during validation waits until the epoch is kept
 
 
 def _state(model):
