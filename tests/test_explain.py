@@ -43,3 +43,16 @@ def test_maps_are_compared_in_panels():
         np.zeros((50, 100), np.uint8), {f"gate{i}": spot() for i in range(5)}
     )
     assert sheet.shape[1] == 4 * 324 and sheet.shape[0] == 2 * (160 + 26)
+
+
+def test_a_box_is_drawn_red_on_its_map_alone():
+    sheet = explain.compare_maps(
+        np.zeros((50, 100), np.uint8), {"a": spot(), "b": spot()}, boxes={"b": [10, 5, 50, 30]}
+    )
+    assert sheet.shape[1] == 3 * 324, "three panels in one row"
+    red = (sheet == (240, 20, 47)).all(axis=-1)
+    rows, columns = np.nonzero(red)
+    left, top = 2 * 324 + 32, 22 + 16  # at 3.2 times the size, below the caption
+    found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    np.testing.assert_allclose(found, [left, top, left + 160, top + 96], atol=1)
+    assert not red[top + 5 : top + 90, left + 5 : left + 150].any(), "a frame, not a patch"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1] / "thyroid_keras"
-LOW = {"layers", "losses", "metrics", "runs", "_quiet", "_version"}
+LOW = {"answers", "folding", "layers", "losses", "metrics", "runs", "_quiet", "_version"}
 LEARNING = {"archs", "data", "explain", "loading", "recipes", "training"}
 MAY_IMPORT = {
     **{part: set() for part in LOW},
@@ -14,14 +14,16 @@ MAY_IMPORT = {
     "data": set(),
     "loading": set(),
     "training": {"losses", "metrics", "runs"},
-    "explain": {"layers", "archs"},
+    "explain": {"answers", "archs", "layers"},
     "convert": {"archs", "layers", "runs"},
     "recipes": {"archs", "data", "layers", "losses", "training"},
-    "prediction": {"data", "metrics"},
-    "ensemble": {"prediction"},
+    "prediction": {"answers", "data", "explain", "metrics"},
+    "ensemble": {"answers"},
     "report": {"metrics", "runs"},
     "narration": {"metrics", "recipes", "report", "training"},
-    "evaluation": LOW | LEARNING | {"prediction", "report"},
+    "places": {"data", "explain", "metrics"},
+    "examples": {"answers", "data", "explain", "metrics", "report"},
+    "evaluation": LOW | LEARNING | {"examples", "places", "prediction", "report"},
     "inspection": LOW | LEARNING | {"prediction"},
     "pooling": LOW | LEARNING | {"ensemble", "evaluation", "report"},
     "cross_validation": LOW
@@ -36,8 +38,10 @@ MAY_IMPORT = {
     | LEARNING
     | {"evaluation", "narration", "other_data", "preparation", "signals"},
     "benchmarking": LOW | LEARNING | {"preparation"},
-    "serving": {"archs", "data", "loading", "prediction", "runs"},
-    "tables": LOW | LEARNING | {"pooling", "preparation", "report", "signals"},
+    "serving": {"answers", "archs", "data", "loading", "prediction", "runs"},
+    "tables": LOW
+    | LEARNING
+    | {"benchmarking", "examples", "pooling", "preparation", "report", "signals"},
     "cli": LOW | LEARNING | {"convert"},
 }
 COMMANDS = {
@@ -57,7 +61,7 @@ COMMANDS = {
 }
 ONLY_IN = {
     "tensorflow": {"_quiet", "layers/batch_norm", "data/pipeline", "training/backend",
-                   "training/adam", "benchmarking/profile",
+                   "training/adam", "training/sgd", "benchmarking/profile",
                    "serving/decode", "serving/octets", "serving/resize", "serving/signatures",
                    "serving/upright"},
     "jax": {"training/backend"},

@@ -9,7 +9,7 @@ COMMANDS = {
     "crossval": "grouped folds: pooled and per-fold figures, an ensemble",
     "compare": "which of two runs is better on the same images",
     "predict": "a CSV row, and a mask, per image",
-    "explain": "attention maps over the image",
+    "explain": "attention maps or class maps over the image",
     "export": "the model for TensorFlow Serving, decoding included",
     "table": "a paper's table as a grid of runs, beside the paper's figures",
     "check_data": "everything wrong with a data set, and what is in it",

@@ -3,7 +3,7 @@
 import keras
 from keras import layers, ops
 
-from thyroid_keras.prediction import label_of
+from thyroid_keras.answers import label_of
 
 MEMBER = "fold_{}"
 

@@ -3,12 +3,13 @@
 import numpy as np
 
 from thyroid_keras import metrics
-from thyroid_keras.data.augment import GREY_LEVEL
+from thyroid_keras.data.boxes import true_boxes
 from thyroid_keras.data.progress import track
 from thyroid_keras.data.store import PixelStore
-from thyroid_keras.explain import attention_maps
-from thyroid_keras.prediction import input_size, judge, mask_of
-from thyroid_keras.report import Example, choose_examples, gallery, save_figure, write_plots
+from thyroid_keras.examples import write_gallery
+from thyroid_keras.places import figures_of_boxes, has_places, with_boxes
+from thyroid_keras.prediction import input_size, judge, locate
+from thyroid_keras.report import write_plots
 from thyroid_keras.report import write_report as write_page
 from thyroid_keras.runs import write_csv, write_json
 
@@ -70,20 +71,24 @@ def evaluate_table(run, model, table, thresholds, *, facts=None, batch_size=16, 
         DataError: with every file that cannot be read.
     """
     store = open_store(table, model, "test")
-    probabilities, counts = judge(
-        model,
-        store,
-        [thresholds.get("mask", 0.5)],
-        batch_size=batch_size,
-        label="Predicting test images",
-    )
-    counts = None if counts is None else counts[..., 0]
+    options = {"batch_size": batch_size, "label": "Predicting test images"}
+    counts = boxes = truth = None
+    if has_places(model, table):
+        probabilities, boxes = locate(model, store, thresholds["label"], **options)
+        truth = true_boxes(store)
+    else:
+        masks_at = [thresholds.get("mask", 0.5)]
+        probabilities, counts = judge(model, store, masks_at, **options)
+        counts = None if counts is None else counts[..., 0]
     found = {"split": "test", "group_unit": table.group_unit}
     found["excluded"] = {"count": len(table.excluded)}
     found |= figures_of(table, probabilities, counts, thresholds, seed) | (facts or {})
+    if boxes is not None:
+        found["localisation"] = figures_of_boxes(store, truth, boxes, seed)
     write_json(run.metrics, found)
     fold = (run.read_config()["data"].get("source") or {}).get("fold")
-    write_csv(run.predictions, prediction_rows(table, probabilities, counts, thresholds, fold))
+    rows = prediction_rows(table, probabilities, counts, thresholds, fold)
+    write_csv(run.predictions, rows if boxes is None else with_boxes(rows, truth, boxes))
     gallery_of = (model, store, probabilities, thresholds)
     pages = ((write_plots, ()), (write_gallery, gallery_of), (write_page, ()))
     for write, arguments in track(pages, "Drawing the report"):
@@ -195,39 +200,3 @@ def prediction_rows(table, probabilities, counts, thresholds, fold=None):
             row |= {"dice": value, "mask_px": int(said)}
             row["true_mask_px"] = int(true) if np.isfinite(true) else None
     return rows
-
-
-def write_gallery(run, model, store, probabilities, thresholds, *, count=2):
-    """Draws `plots/gallery.png`: successes and failures with masks and attention maps."""
-    table = store.table
-    picks = choose_examples(table.labels, probabilities, threshold=thresholds["label"], count=count)
-    chosen = np.array([index for _, index in picks])
-    pixels, masks = store.read(chosen)
-    predicted_masks = mask_of(model.predict_on_batch(pixels * GREY_LEVEL))
-    maps = attention_maps(model, pixels * GREY_LEVEL)
-    shown = {
-        "attention, gate 3 of the mask": "mask_gate3",
-        "attention, gate 1 of the label": "label_gate1",
-    }
-    decided = metrics.decide(probabilities, thresholds["label"])
-    mask_name = "weak mask" if "weak" in (table.mask_source or "") else "true mask"
-    examples = []
-    for row, (kind, i) in enumerate(picks):
-        sample = table.samples[i]
-        drawn = masks is not None and sample.mask is not None
-        examples.append(
-            Example(
-                name=sample.name,
-                kind=kind,
-                image=pixels[row],
-                label=sample.label,
-                predicted=int(decided[i]),
-                probabilities=probabilities[i],
-                mask=masks[row, ..., 0] >= 128 if drawn else None,
-                maps={title: maps[name][row] for title, name in shown.items() if name in maps},
-                predicted_mask=None if predicted_masks is None else predicted_masks[row],
-                mask_threshold=thresholds.get("mask", 0.5),
-                mask_name=mask_name,
-            )
-        )
-    save_figure(gallery(examples, class_names=table.class_names), run.plots / "gallery.png")

@@ -8,18 +8,31 @@ import cv2
 import numpy as np
 
 from thyroid_keras.data.augment import GREY_LEVEL
+from thyroid_keras.data.boxes import move_box
 from thyroid_keras.data.decode import decode
 from thyroid_keras.data.labels import natural_order
 from thyroid_keras.data.pictures import PICTURE_SUFFIXES
 from thyroid_keras.data.progress import track
 from thyroid_keras.data.samples import DataError, Sample, SampleTable
 from thyroid_keras.data.store import PixelStore
-from thyroid_keras.explain import attention_box, attention_maps, compare_maps, gates
+from thyroid_keras.explain import (
+    attention_box,
+    attention_maps,
+    can_localise,
+    compare_maps,
+    find_box,
+    gates,
+    has_class_map,
+    localise,
+)
 from thyroid_keras.loading import load
 from thyroid_keras.metrics import decide
 from thyroid_keras.prediction import input_size
 from thyroid_keras.prediction import predict as predict_store
 from thyroid_keras.runs import Run, RunError, write_bytes, write_csv, write_text
+
+METHODS = ("attention", "cam")
+BATCH_SIZE = 16
 
 
 def predict(folder, images, *, out="predictions.csv", say=print):
@@ -76,39 +89,84 @@ def explain(folder, images, *, out, method="attention", say=print):
     Args:
         folder: of the run.
         images: paths of pictures, or of folders of pictures.
-        out: folder for the drawings `<image>_attention.png` and for `boxes.json`: for
-            each picture and map the box of what is at least half as high as the
-            highest, `[left, top, width, height]` in pixels of the picture.
-        method: `"attention"`, the gates of the network.
+        out: folder for the drawings `<image>_<method>.png` and for `boxes.json`: for each
+            picture and map a box `[left, top, width, height]` in pixels of the picture. It
+            holds what is at least half as high as the highest; for `AG-all` and the class
+            map it is the smaller one of `explain.find_box`, which is drawn, too.
+        method: `"attention"`: the gates of the network; where it has a class map and draws
+            no mask, `AG1`, `AG2`, `AG3`, `AG-all`, see `explain.Localisation`. `"cam"`:
+            the class map of the predicted class.
         say: function of one line of text.
 
     Returns:
         The content of `boxes.json`.
 
     Raises:
-        RunError: if the run is not finished or its network has no gates.
+        RunError: if the run is not finished or its network has no such maps.
         DataError: with every file that is not a picture; nothing is written then.
     """
     run = Run.open(folder, "model")
     config, model = run.read_config(), load(folder)
-    if not gates(model):
-        raise RunError(
-            f"{run.folder}: {config['arch']} has no attention gates. Received: method={method!r}"
-        )
-    store = open_pictures(images, model, config["data"]["class_names"])
+    if problem := _no_maps(model, method):
+        raise RunError(f"{run.folder}: {config['arch']} {problem}. Received: method={method!r}")
+    class_names = config["data"]["class_names"]
+    store = open_pictures(images, model, class_names)
     boxes = {}
-    for i, sample in enumerate(track(store.table.samples, "Drawing attention maps")):
-        maps = attention_maps(model, store.read([i])[0] * GREY_LEVEL)
-        maps = {name: values[0] for name, values in maps.items()}
+    looks = _look(model, store, method, class_names)
+    for i, maps, found in track(looks, "Drawing maps", total=len(store.table)):
+        sample = store.table.samples[i]
         picture = decode(sample.image, channels=store.channels)
-        drawing = compare_maps(picture, maps)
-        write_png(Path(out) / f"{_stem(sample.name, i)}_attention.png", drawing)
-        boxes[sample.name] = {
-            name: attention_box(values, picture.shape[:2]) for name, values in maps.items()
-        }
+        size = picture.shape[:2]
+        sharp = {name: _box_in(size, box, store.size) for name, box in found.items()}
+        boxes[sample.name] = {n: attention_box(values, size) for n, values in maps.items()} | sharp
+        drawing = compare_maps(picture, maps, boxes=sharp)
+        write_png(Path(out) / f"{_stem(sample.name, i)}_{method}.png", drawing)
     write_text(Path(out) / "boxes.json", json.dumps(boxes, indent=2) + "\n")
-    say(f"{len(boxes)} pictures, each with the maps of {', '.join(gates(model))}: {out}")
+    shown = f"the maps {', '.join(maps)}" if method == "attention" else "its answer's class map"
+    say(f"{len(boxes)} pictures, each with {shown}: {out}")
     return boxes
+
+
+def _no_maps(model, method):
+    """Why a network has nothing to show by a method, and the way out; `None` where it has."""
+    if method not in METHODS:
+        raise ValueError(f"`method` must be one of {METHODS}. Received: method={method!r}")
+    if method == "cam" and not has_class_map(model):
+        way_out = "; its gates answer to --method attention" if gates(model) else ""
+        return f"has no class map: no one global average is all that its classes rest on{way_out}"
+    if method == "attention" and not gates(model):
+        way_out = "; it has a class map, --method cam" if has_class_map(model) else ""
+        return f"has no attention gates{way_out}"
+    return None
+
+
+def _look(model, store, method, class_names):
+    """Yields each picture's index, its maps by name, and boxes of some, at the model's size."""
+    for start in range(0, len(store.table), BATCH_SIZE):
+        chosen = np.arange(start, min(start + BATCH_SIZE, len(store.table)))
+        pixels = store.read(chosen)[0] * GREY_LEVEL
+        if method == "attention" and not can_localise(model):
+            found = attention_maps(model, pixels)
+            for row, i in enumerate(chosen):
+                yield i, {name: values[row] for name, values in found.items()}, {}
+            continue
+        found = localise(model, pixels)
+        for row, i in enumerate(chosen):
+            maps = {name: values[row] for name, values in found.maps.items()}
+            if method == "attention":
+                yield i, maps, {"AG-all": found.boxes[row]}
+            else:
+                name = f"class map, {class_names[found.class_indices[row]]}"
+                yield i, {name: maps["AG3"]}, {name: find_box([maps["AG3"]])}
+
+
+def _box_in(size, box, network_size):
+    """A box of the network's input in pixels of a picture of `size`; `None` for none."""
+    if box is None or box[2] < 1:
+        return None
+    height, width = network_size
+    moved = move_box(box, (0, 0, width, height), size)
+    return [round(side) for side in moved]
 
 
 def open_pictures(paths, model, class_names):
@@ -134,7 +192,7 @@ def open_pictures(paths, model, class_names):
             if not inside:
                 problems.append(f"{path}: no pictures in this folder")
         elif os.path.exists(path):
-            files.append(path)
+            files.append(os.fspath(path))
         else:
             problems.append(f"{path}: no such file or folder; check the path")
     if problems:

@@ -48,6 +48,12 @@ def conclusion(found, run):
     )
     if "majority" in found and "sentence" in found["majority"]:
         yield found["majority"]["sentence"]
+    if (places := found.get("localisation")) and places["n"]:
+        yield (
+            f"Boxes of what its maps agree on, {counted(places['n'], 'image')} with a true one: "
+            f"mean IoU {_figure(places['iou'])}, above 0.5 in {_figure(places['correct'])}; "
+            f"the mean true box as every answer: {_figure(places['constant'])}"
+        )
     yield f"Report: {run.report}"
 
 

@@ -160,6 +160,11 @@ def _pooled_figures(run, runs, config):
     if found["threshold"] is not None:
         found["threshold"] = float(cuts.mean())
     found["roc_auc"]["note"] = ONE_RANKING.format(len(each))
+    if answers.ious is not None:
+        arrays = answers.ious, answers.labels, answers.groups, names
+        places = next(m["localisation"] for m in each if "localisation" in m)
+        places |= metrics.localisation_metrics(*arrays, seed=config["seed"])
+        found["localisation"] = places | {"constant": metrics.missing("each fold has its own")}
     found |= {name: each[0][name] for name in ("excluded",) if name in each[0]}
     kept = ("n", "groups", "threshold", "threshold_origin", *FIGURES)
     found["folds"] = [

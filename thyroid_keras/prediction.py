@@ -1,13 +1,14 @@
-"""What a trained network says of images: class probabilities and masks."""
+"""What a trained network says of images: class probabilities, masks, and places."""
 
 import dataclasses
 
 import numpy as np
-from keras import ops
 
 from thyroid_keras import metrics
+from thyroid_keras.answers import array_of, class_probabilities, mask_of
 from thyroid_keras.data.augment import GREY_LEVEL
 from thyroid_keras.data.progress import track
+from thyroid_keras.explain import read_boxes, with_maps
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,7 @@ class Batch:
         masks: float32 `(B, H, W)` in [0, 1]; `None` where the network draws none.
         true_masks: bool `(B, H, W)`, empty where nobody drew one; `None` where none of
             the table's images has one.
+        boxes: int64 `(B, 4)`, see `explain.Localisation`; `None` where not asked for.
     """
 
     indices: np.ndarray
@@ -29,6 +31,7 @@ class Batch:
     spread: np.ndarray | None
     masks: np.ndarray | None
     true_masks: np.ndarray | None
+    boxes: np.ndarray | None = None
 
 
 def input_size(model):
@@ -37,7 +40,7 @@ def input_size(model):
     return (height, width), channels
 
 
-def predict(model, store, *, batch_size=16, label="Predicting"):
+def predict(model, store, *, batch_size=16, label="Predicting", locate_at=None):
     """Predicts all samples of a store, a batch at a time.
 
     Args:
@@ -45,20 +48,28 @@ def predict(model, store, *, batch_size=16, label="Predicting"):
         store: `data.store.PixelStore` of the model's size.
         batch_size: int >= 1.
         label: what the progress bar calls the work.
+        locate_at: threshold of the last of two classes, at which the class is named whose
+            place is to be found, in the same pass; `None`: none is. Only where
+            `explain.can_localise`.
 
     Yields:
         `Batch`.
     """
+    network = model if locate_at is None else with_maps(model)
     for start in track(range(0, len(store.table), batch_size), label):
         chosen = np.arange(start, min(start + batch_size, len(store.table)))
         images, drawn = store.read(chosen)
-        outputs = model.predict_on_batch(images * GREY_LEVEL)
+        outputs = network.predict_on_batch(images * GREY_LEVEL)
+        probabilities, boxes = class_probabilities(outputs), None
+        if locate_at is not None:
+            boxes = read_boxes(outputs, store.size, metrics.decide(probabilities, locate_at))
         yield Batch(
             indices=chosen,
-            probabilities=class_probabilities(outputs),
-            spread=_array(outputs, "label_sd"),
+            probabilities=probabilities,
+            spread=array_of(outputs, "label_sd"),
             masks=mask_of(outputs),
             true_masks=None if drawn is None else drawn[..., 0] >= 128,
+            boxes=boxes,
         )
 
 
@@ -92,43 +103,19 @@ def judge(model, store, mask_thresholds, **options):
     return np.concatenate(probabilities), counts
 
 
-def mask_of(outputs):
-    """The mask among a model's outputs, `(B, H, W)`, or `None`."""
-    mask = _array(outputs, "mask")
-    return None if mask is None else mask[..., 0]
-
-
-def _array(outputs, name):
-    if isinstance(outputs, dict) and name in outputs:
-        return ops.convert_to_numpy(outputs[name])
-    return None
-
-
-def class_probabilities(outputs):
-    """Class probabilities `(B, K)` in float64 from whatever a model puts out."""
-    label = ops.convert_to_numpy(label_of(outputs)).astype(np.float64)
-    return label / label.sum(axis=1, keepdims=True)
-
-
-def label_of(outputs):
-    """Class probabilities from a model's outputs, arrays or symbolic tensors.
-
-    `label` are probabilities already; anything else are logits. A network that only
-    draws a mask is asked for its most certain pixel: an image is as positive as that.
+def locate(model, store, threshold, **options):
+    """Predicts all samples of a store, and finds where the named class is seen.
 
     Args:
-        outputs: `(B, K)`, or a dict from name to such or, for `mask`, `(B, H, W, 1)`.
+        model, store, **options: as for `predict`.
+        threshold: of the last of two classes; of more the likeliest is named.
 
     Returns:
-        Tensor `(B, K)`.
+        `(probabilities, boxes)`: float64 `(N, K)`, and int64 `(N, 4)`, see
+        `explain.Localisation`.
     """
-    if not isinstance(outputs, dict):
-        return ops.softmax(outputs)
-    if "label" in outputs:
-        return outputs["label"]
-    if "logits" in outputs:
-        return ops.softmax(outputs["logits"])
-    if "mask" in outputs:
-        highest = ops.max(outputs["mask"], axis=(1, 2))
-        return ops.concatenate([1 - highest, highest], axis=1)
-    return ops.mean(ops.stack([ops.softmax(votes) for votes in outputs.values()]), axis=0)
+    batches = list(predict(model, store, locate_at=threshold, **options))
+    return (
+        np.concatenate([batch.probabilities for batch in batches]),
+        np.concatenate([batch.boxes for batch in batches]),
+    )

@@ -9,7 +9,7 @@ from thyroid_keras.data.labels import NO_GROUPS_NOTE, SPLITS, listed, order_clas
 from thyroid_keras.data.paths import name_fault, path_fault, shown
 from thyroid_keras.data.samples import DataError, Sample, SampleTable, settle
 
-COLUMNS = ("image", "label", "mask", "group", "split", "sha256")
+COLUMNS = ("image", "label", "mask", "group", "split", "sha256", "box")
 MAX_BYTES = 256_000_000
 _ENCODINGS = {
     b"\xff\xfe": "UTF-16",
@@ -26,11 +26,12 @@ def manifest_file(path):
 
 
 def read_manifest(path, *, class_names=None, on_bad="fail"):
-    """Reads a manifest with the columns `image,label[,mask][,group][,split][,sha256]`.
+    """Reads a manifest with the columns `image,label[,mask][,group][,split][,sha256][,box]`.
 
     UTF-8 with or without byte order mark, any line ending. Other columns are ignored,
     and the notes name them. `sha256` is that of the image's file, against which the
-    audit holds it: some damage, as one byte of a JPEG file, shows in no other way.
+    audit holds it: some damage, as one byte of a JPEG file, shows in no other way. `box`
+    is that of what is to be found, `left top width height` in pixels of the picture.
 
     Args:
         path: the CSV file, or the folder that holds it as `manifest.csv`.
@@ -64,6 +65,7 @@ def read_manifest(path, *, class_names=None, on_bad="fail"):
             mask=os.path.join(root, row["mask"]) if row.get("mask") else None,
             split=row.get("split") or None,
             sha256=row.get("sha256", "").lower() or None,
+            box=_box(row["box"]) if row.get("box") else None,
         )
         for row in rows
         if row["label"] in names
@@ -185,10 +187,24 @@ def _good_rows(path, root, columns, rows, excluded):
                 "`sha256` must be 64 hexadecimal digits, or empty. "
                 f"Received: sha256={shown(row['sha256'])!r}"
             )
+        if row.get("box") and _box(row["box"]) is None:
+            faults.append(
+                "`box` must be four whole numbers, left top width height in pixels, with a "
+                f"width and height of at least 1, or empty. Received: box={shown(row['box'])!r}"
+            )
         excluded += [f"{path}, row {number}: {fault}" for fault in faults]
         if not faults:
             good.append(row)
     return good
+
+
+def _box(cell):
+    """`(left, top, width, height)` from a cell, or `None` where that is no box."""
+    numbers = cell.split()
+    if len(numbers) != 4 or not all(re.fullmatch("[0-9]{1,6}", number) for number in numbers):
+        return None
+    left, top, width, height = map(int, numbers)
+    return (left, top, width, height) if width and height else None
 
 
 def _check_path(root, relative):

@@ -7,6 +7,7 @@ import zlib
 
 import numpy as np
 
+from thyroid_keras.data.boxes import move_box, region_of
 from thyroid_keras.data.samples import DataError, Sample, SampleTable, settle
 from thyroid_keras.data.store import PixelStore, free_memory
 
@@ -25,6 +26,7 @@ _DIMENSIONS = {
     "table_target": (0,),
     "mask": (3,),
     "has_mask": (1,),
+    "box": (2,),
     "mask_source": (0,),
 }
 _UNREADABLE = (OSError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
@@ -60,6 +62,8 @@ def write_pack(path, table, size, channels=1):
         arrays["mask"] = masks[..., 0]
         arrays["has_mask"] = np.array([s.mask is not None for s in table.samples])
         arrays["mask_source"] = table.mask_source or ""
+    if any(s.box is not None for s in table.samples):
+        arrays["box"] = np.array([_packed_box(s, size) for s in table.samples])
     folder = os.path.dirname(os.path.abspath(path))
     with tempfile.NamedTemporaryFile(dir=folder, suffix=".tmp", delete=False) as file:
         try:
@@ -70,6 +74,14 @@ def write_pack(path, table, size, channels=1):
         except BaseException:
             os.unlink(file.name)
             raise
+
+
+def _packed_box(sample, size):
+    """The box at the pack's size, in whole pixels; -1s for none."""
+    if sample.box is None:
+        return [-1] * 4
+    moved = move_box(sample.box, region_of(sample), size)
+    return [-1] * 4 if np.isnan(moved).any() else [round(side) for side in moved]
 
 
 def read_pack(path, *, on_bad="fail"):
@@ -128,7 +140,7 @@ def _read_array(stream, name):
 
 def _table(arrays):
     count = len(arrays["image"])
-    for name in ("label", "group", "sample", "split", "mask", "has_mask"):
+    for name in ("label", "group", "sample", "split", "mask", "has_mask", "box"):
         if name in arrays and len(arrays[name]) != count:
             raise ValueError(f"{count} images but {len(arrays[name])} in `{name}`")
     if arrays["version"] != VERSION or arrays["image"].dtype != np.uint8:
@@ -138,6 +150,9 @@ def _table(arrays):
     if labels.dtype.kind not in "iu" or not ((labels >= 0) & (labels < len(class_names))).all():
         raise ValueError("labels outside the list of classes")
     images, masks = arrays["image"], arrays.get("mask")
+    boxes = arrays.get("box", np.full((count, 4), -1))
+    if boxes.dtype.kind != "i" or boxes.shape[1:] != (4,):
+        raise ValueError(f"`box` has the shape {boxes.shape}, {boxes.dtype}")
     if images.shape[-1] == 1:
         images = images[..., 0]
     return SampleTable(
@@ -155,6 +170,7 @@ def _table(arrays):
                 group=str(arrays["group"][i]),
                 mask=masks[i] if masks is not None and arrays["has_mask"][i] else None,
                 split=str(arrays["split"][i]) or None,
+                box=tuple(boxes[i].tolist()) if boxes[i, 2] > 0 else None,
             )
             for i in range(count)
         ),

@@ -36,6 +36,8 @@ class Sample:
             above 127 inside; `None` where nobody has drawn one.
         roi: `(left, top, width, height)` in pixels of `image` and `mask`, the crop
             that is the sample; parts outside the picture are black. `None`: all of it.
+        box: `(left, top, width, height)` in pixels of `image`, around what is to be found;
+            `None` where nobody has said, or only by a mask.
         split: `"train"`, `"val"` or `"test"` where the data set fixes it.
         sha256: of the file that `image` is a path of, 64 hexadecimal digits, where the
             data set tells; the audit compares.
@@ -47,6 +49,7 @@ class Sample:
     group: str
     mask: str | bytes | np.ndarray | None = None
     roi: tuple[int, int, int, int] | None = None
+    box: tuple[int, int, int, int] | None = None
     split: str | None = None
     sha256: str | None = None
 

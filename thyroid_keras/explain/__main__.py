@@ -1,7 +1,7 @@
-"""python -m thyroid_keras.explain: attention maps over the image."""
+"""python -m thyroid_keras.explain: attention maps or class maps over the image."""
 
 from thyroid_keras import cli
-from thyroid_keras.inspection import explain
+from thyroid_keras.inspection import METHODS, explain
 
 
 def main(arguments=None):
@@ -11,7 +11,13 @@ def main(arguments=None):
     add("folder", metavar="RUN", help="run folder")
     add("images", metavar="IMAGE", nargs="+", help="pictures, or folders of pictures")
     add("--out", metavar="DIR", required=True, help="folder for the pictures and boxes.json")
-    add("--method", choices=("attention",), default="attention", help="maps of the gates")
+    add(
+        "--method",
+        choices=METHODS,
+        default="attention",
+        help="attention: maps of the gates, and with a class map what they agree on, with its "
+        "box; cam: class map of the answer, where one global average is all it rests on",
+    )
     cli.run(explain, **vars(parser.parse_args(arguments)))
 
 

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 BLEND = 0.65  # of the colours where the map is highest
+BOX_COLOUR = (240, 20, 47)  # RGB, red
 
 
 def overlay(image, attention, *, colormap="inferno"):
@@ -34,13 +35,15 @@ def overlay(image, attention, *, colormap="inferno"):
     return np.rint(base * (1 - weight) + colours * weight).astype(np.uint8)
 
 
-def compare_maps(image, maps, *, columns=4, panel_px=320):
+def compare_maps(image, maps, *, boxes=None, columns=None, panel_px=320):
     """Draws an image and beside it one overlay per map, each under its name.
 
     Args:
         image: uint8 `(H, W)` or `(H, W, 3)`.
         maps: dict from name to float `(h, w)`.
-        columns: panels per row.
+        boxes: dict from name of a map to the box `[left, top, width, height]`, in pixels
+            of the image, that is drawn over it.
+        columns: panels per row; `None`: all in one, or four where they are more than five.
         panel_px: the longer side of a panel.
 
     Returns:
@@ -50,11 +53,23 @@ def compare_maps(image, maps, *, columns=4, panel_px=320):
     size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     panels = [_captioned(overlay(image, np.zeros((1, 1))), "image")]
-    panels += [_captioned(overlay(image, values), name) for name, values in maps.items()]
+    for name, values in maps.items():
+        drawn = overlay(image, values)
+        if (boxes or {}).get(name):
+            _draw_box(drawn, np.multiply(boxes[name], scale))
+        panels.append(_captioned(drawn, name))
+    if columns is None:
+        columns = len(panels) if len(panels) <= 5 else 4
     blank = np.full_like(panels[0], 255)
     panels += [blank] * (-len(panels) % columns)
     rows = [np.hstack(panels[i : i + columns]) for i in range(0, len(panels), columns)]
     return np.vstack(rows)
+
+
+def _draw_box(panel, box, *, width_px=2):
+    left, top, width, height = (round(side) for side in box)
+    corners = (left, top), (left + width - 1, top + height - 1)
+    cv2.rectangle(panel, *corners, color=BOX_COLOUR, thickness=width_px)
 
 
 def _captioned(panel, caption, *, gap_px=4, caption_px=22):

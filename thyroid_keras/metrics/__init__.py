@@ -18,13 +18,16 @@ from thyroid_keras.metrics.intervals import (
     proportion,
     widest_interval,
 )
+from thyroid_keras.metrics.localisation import NO_TRUE_BOX, box_iou, localisation_metrics
 from thyroid_keras.metrics.paired import paired_differences, paired_mean
 from thyroid_keras.metrics.segmentation import dice_scores, overlaps, segmentation_metrics
 
 __all__ = [
+    "NO_TRUE_BOX",
     "against_majority",
     "average_precision",
     "bootstrap",
+    "box_iou",
     "calibration_bins",
     "choose_threshold",
     "classification_metrics",
@@ -33,6 +36,7 @@ __all__ = [
     "dice_scores",
     "expected_calibration_error",
     "group_weights",
+    "localisation_metrics",
     "mcnemar",
     "missing",
     "overlaps",

@@ -3,6 +3,7 @@
 from thyroid_keras.report.gallery import Example, choose_examples, gallery
 from thyroid_keras.report.html import write_report
 from thyroid_keras.report.learning import learning_curves
+from thyroid_keras.report.map_sheet import map_sheet
 from thyroid_keras.report.plots import calibration, confusion, precision_recall, roc
 from thyroid_keras.report.results import Answers, read_answers, write_plots
 from thyroid_keras.report.several import fold_roc, paired_roc
@@ -17,6 +18,7 @@ __all__ = [
     "fold_roc",
     "gallery",
     "learning_curves",
+    "map_sheet",
     "paired_roc",
     "precision_recall",
     "read_answers",

@@ -4,9 +4,10 @@ import dataclasses
 import functools
 
 import numpy as np
+from matplotlib.patches import Rectangle
 
 from thyroid_keras import metrics
-from thyroid_keras.report.style import BLUE, SKY, VERMILION, new_figure, plain
+from thyroid_keras.report.style import BLUE, RED, SKY, VERMILION, new_figure, plain
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,9 @@ class Example:
         predicted_mask: `(H, W)` in [0, 1], probabilities; `None` where the model has none.
         mask_name: what to call `mask`, which may be weak.
         mask_threshold: from which a pixel is outlined, the one that Dice is taken at.
+        box: `(left, top, width, height)` in pixels of `image`, where the model sees the
+            class; `None` or negative where it says nothing.
+        true_box: likewise, the truth; `None` or NaN where nobody knows.
     """
 
     name: str
@@ -38,6 +42,8 @@ class Example:
     predicted_mask: np.ndarray | None = None
     mask_threshold: float = 0.5
     mask_name: str = "true mask"
+    box: np.ndarray | None = None
+    true_box: np.ndarray | None = None
 
 
 def choose_examples(labels, probabilities, *, threshold=0.5, count=2):
@@ -87,7 +93,7 @@ def gallery(examples, *, class_names):
     """Draws one row per example: image, true outline, attention maps, predicted mask.
 
     Each attention map is scaled to its own range, so colours compare places of one map,
-    never two maps.
+    never two maps. Boxes are on the last map, the model's red, the true one blue.
 
     Args:
         examples: sequence of `Example`, at least one.
@@ -99,23 +105,37 @@ def gallery(examples, *, class_names):
     columns = [lambda ax, example: "image"]
     if any(e.mask is not None for e in examples):
         columns.append(_draw_true_mask)
-    for name in dict.fromkeys(name for e in examples for name in e.maps):
-        columns.append(functools.partial(_draw_map, name=name))
+    columns += map_columns(examples)
     if any(e.predicted_mask is not None for e in examples):
         columns.append(_draw_predicted_mask)
+    height, width = np.shape(examples[0].image)[:2]
+    row_inches = 2.1 * height / width + 0.85
     figure, axes = new_figure(
-        2.1 * len(columns) + 0.2, 2.95 * len(examples), len(examples), len(columns)
+        2.1 * len(columns) + 0.2, row_inches * len(examples), len(examples), len(columns)
     )
     figure.get_layout_engine().set(hspace=0.06)
     for row, example in zip(axes, examples, strict=True):
         for ax, draw in zip(row, columns, strict=True):
-            ax.set(xticks=[], yticks=[])
-            ax.spines[:].set_visible(False)
-            ax.imshow(_picture(example.image), cmap="gray", vmin=0, vmax=1)
-            limits = {"xlim": ax.get_xlim(), "ylim": ax.get_ylim()}
-            ax.set(xlabel=plain(draw(ax, example), 30), **limits)
+            ax.set_xlabel(plain(draw_panel(ax, example, draw), 30))
         _entitle(row[0], example, class_names)
     return figure
+
+
+def map_columns(examples):
+    """Returns a drawing function for each map of the examples, the last one with boxes."""
+    names = list(dict.fromkeys(name for e in examples for name in e.maps))
+    return [functools.partial(_draw_map, name=name, boxes=name == names[-1]) for name in names]
+
+
+def draw_panel(ax, example, draw):
+    """Draws an example's image and over it what `draw` draws; returns what that says."""
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    ax.imshow(_picture(example.image), cmap="gray", vmin=0, vmax=1)
+    limits = {"xlim": ax.get_xlim(), "ylim": ax.get_ylim()}
+    said = draw(ax, example)
+    ax.set(**limits)
+    return said
 
 
 def _entitle(ax, example, class_names):
@@ -156,15 +176,31 @@ def _draw_true_mask(ax, example):
     return example.mask_name
 
 
-def _draw_map(ax, example, name):
+def _draw_map(ax, example, name, boxes=False):
     if name not in example.maps:
         return f"{name}: none"
+    said = _draw_boxes(ax, example) if boxes else ""
     attention = np.nan_to_num(np.asarray(example.maps[name], dtype=float).squeeze())
     span = np.ptp(attention)
     if span == 0:
         return f"{name}: the same everywhere"
     _overlay(ax, example, (attention - attention.min()) / span, "inferno")
-    return name
+    return name + said
+
+
+def _draw_boxes(ax, example):
+    """Draws the true box and the model's; returns what to say of them."""
+    drawn = {}
+    for name, box, colour in (("true", example.true_box, SKY), ("own", example.box, RED)):
+        if box is not None and np.isfinite(box).all() and box[2] > 0:
+            left, top, width, height = drawn[name] = box
+            style = {"fill": False, "edgecolor": colour, "linewidth": 1.6, "zorder": 3}
+            ax.add_patch(Rectangle((left - 0.5, top - 0.5), width, height, **style))
+    if len(drawn) == 2:
+        return f", IoU {metrics.box_iou([drawn['true']], [drawn['own']])[0]:.2f}"
+    if example.box is None and example.true_box is None:
+        return ""
+    return ", no box found" if "true" in drawn else ", no true box"
 
 
 def _overlay(ax, example, share, cmap):

@@ -55,7 +55,8 @@ def cases(run, answers, metrics, most=10):
         run.plots / "gallery.png",
         "Gallery of images with attention maps and masks",
         "The surest right answers, the surest wrong ones and the least sure. Each attention map "
-        "has its own scale: bright is where this map looks most, not how strongly.",
+        "has its own scale: bright is where this map looks most, not how strongly. Where there "
+        "are boxes, the model's is red and the true one blue.",
     )
     failures = ""
     if answers is not None:

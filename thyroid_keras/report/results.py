@@ -21,6 +21,8 @@ class Answers:
         probabilities: `(N, K)`.
         class_names: K strings.
         folds: `(N,)` int64, which model of a cross-validation answered; `None`: the only.
+        ious: float64 `(N,)`, of each image's box with the true one, NaN where there is no
+            true one; `None` where none was found.
         counts: float64 `(3, N)`, pixels in both masks, in the true one (NaN where nobody
             drew one) and in the predicted one; `None` where none was predicted.
     """
@@ -32,6 +34,7 @@ class Answers:
     probabilities: np.ndarray
     class_names: tuple[str, ...]
     folds: np.ndarray | None = None
+    ious: np.ndarray | None = None
     counts: np.ndarray | None = None
 
 
@@ -64,6 +67,7 @@ def read_answers(run, class_names, split="test"):
             probabilities=np.array([[float(r[f"p_{c}"]) for c in class_names] for r in rows]),
             class_names=tuple(class_names),
             folds=np.array([int(r["fold"]) for r in rows]) if rows[0].get("fold") else None,
+            ious=np.array([float(r["iou"] or "nan") for r in rows]) if "iou" in rows[0] else None,
             counts=_mask_counts(rows) if "mask_px" in rows[0] else None,
         )
     except (LookupError, ValueError, TypeError) as error:

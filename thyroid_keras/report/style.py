@@ -18,6 +18,7 @@ BLUE, VERMILION, GREEN, ORANGE, SKY, PURPLE = (
     "#CC79A7",
 )
 CYCLE = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
+RED = "#F0142F"  # of boxes over maps, where vermilion drowns
 GREY = "#6B6B6B"
 DPI = 120
 

@@ -47,6 +47,7 @@ CONFIG = {
     },
     "paper_results": {"source": TEXT, "figures": {EACH: ANY}, "differences": [TEXT]},
 }
+PLACES = {"n": WHOLE, "iou": FIGURE, "correct": FIGURE, "relative": FIGURE}
 METRICS = {
     "split": TEXT,
     "n": WHOLE,
@@ -55,6 +56,14 @@ METRICS = {
     "threshold": MAYBE_NUMBER,
     "threshold_origin": TEXT,
     "segmentation": {"threshold": NUMBER},
+    "localisation": PLACES
+    | {
+        "per_class": [PLACES | {"class": TEXT}],
+        "constant": FIGURE,
+        "over": TEXT,
+        "truth": TEXT,
+        "rule": {"map": TEXT, "sigma_px": NUMBER, "threshold": NUMBER},
+    },
 } | dict.fromkeys(
     ("accuracy", "sensitivity", "specificity", "precision", "f1", "roc_auc", "dice"), FIGURE
 )

@@ -4,8 +4,9 @@ import errno
 
 import tensorflow as tf
 
+from thyroid_keras.answers import label_of
 from thyroid_keras.data.augment import GREY_LEVEL
-from thyroid_keras.prediction import input_size, label_of
+from thyroid_keras.prediction import input_size
 from thyroid_keras.serving.decode import decode
 from thyroid_keras.serving.resize import resize
 

@@ -98,7 +98,7 @@ def inspect(sample):
 
 
 def inspect_parts(sample, image):
-    """Checks the region and the mask of a sample.
+    """Checks the region, the box and the mask of a sample.
 
     Args:
         sample: `Sample`.
@@ -110,6 +110,8 @@ def inspect_parts(sample, image):
     Raises:
         ImageError: naming what is wrong with either.
     """
+    if sample.box is not None:
+        _check_box(sample, image)
     if sample.roi is not None:
         crop(image, sample.roi, name=sample.name)
     if sample.mask is None:
@@ -121,6 +123,18 @@ def inspect_parts(sample, image):
     if sample.roi is not None:
         mask = crop(mask, sample.roi, name=sample.name)
     return float((mask > 127).mean())
+
+
+def _check_box(sample, image):
+    left, top, width, height = sample.box
+    image_height, image_width = image.shape
+    inside = left + width <= image_width and top + height <= image_height
+    if not inside or min(left, top) < 0 or min(width, height) < 1:
+        name = sample.image if isinstance(sample.image, str) else sample.name
+        raise ImageError(
+            f"{name}: the box is empty or reaches out of the picture of {image_width}x"
+            f"{image_height} pixels; correct it. Received: box={sample.box}"
+        )
 
 
 def _check_levels(mask, name):

@@ -1,0 +1,142 @@
+"""Class activation maps: what each place of an image adds to each class."""
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from thyroid_keras.answers import class_probabilities, label_of
+from thyroid_keras.explain.attention import gates, members
+
+CLASS_MAPS = "class_maps"  # of all classes; the other outputs are `label` and the gates
+
+
+def has_class_map(model):
+    """Whether a model, or every member of an ensemble, has a class map; see `with_maps`."""
+    return _class_maps(members(model)[0]) is not None
+
+
+def with_maps(model):
+    """Returns a network that gives a model's answer and its maps in one pass.
+
+    The map of class k at i, j is sum_c w_ck f_ijc: f are the features that the network's
+    only global average pools, w the linear way from there to the logits. That is one dense
+    layer or, with a dense layer of votes behind it, their product, and so the exact share
+    that this place and scale have in the logit. A softmax in between ends the way: then the
+    map is that of the scale's own vote.
+
+    Args:
+        model: `keras.Model`; of an ensemble the answers and maps of all members are averaged.
+
+    Returns:
+        `keras.Model` from the same images to a dict: `label` `(B, K)`, class
+        probabilities; the map `(B, h, w)` of each attention gate by its name; and
+        `class_maps` `(B, h, w, K)`, where there is such a way. All float32; weights are
+        those of now.
+
+    Reference: Zhou et al. 2016, arXiv:1512.04150, Eq. 2; Schlemper et al. 2018,
+        arXiv:1804.05338, Sec. 3, for the coarsest scale.
+    Deviation: no bias, as in the former; the paper does not say how the fine-tuned layer
+        enters, here by that product.
+    """
+    each = [_with_maps(member) for member in members(model)]
+    if len(each) == 1:
+        return each[0]
+    image = keras.Input(model.input_shape[1:], name="image")
+    answers = [network(image) for network in each]
+    means = {n: ops.mean(ops.stack([a[n] for a in answers]), axis=0) for n in answers[0]}
+    return keras.Model(image, means)
+
+
+def class_activation_map(model, images, class_index=None, *, batch_size=16):
+    """Computes the class map, what each place adds to the logit of a class.
+
+    Args:
+        model: `keras.Model` with one global average that linear layers take to the classes.
+        images: `(B, H, W, C)`, as the model takes them.
+        class_index: int in [0, K), or one per image `(B,)`; `None`: the predicted class.
+        batch_size: int, images at a time.
+
+    Returns:
+        float32 `(B, h, w)`, of any sign; its mean over h, w is the share in the logit.
+
+    Raises:
+        ValueError: if the model has no class map, or `class_index` is out of range.
+    """
+    parts = predict_maps(model, images, class_index, batch_size)
+    return np.concatenate([class_map_of(outputs, chosen) for outputs, chosen in parts])
+
+
+def predict_maps(model, images, class_index, batch_size):
+    """Yields what `with_maps` puts out, as arrays, and the classes wanted, a batch at a time.
+
+    Args, Raises: as for `class_activation_map`.
+    """
+    if not has_class_map(model):
+        raise ValueError(
+            "The network has no class map: it needs one global average pooling that dense "
+            f"layers take to the classes. Received: model={model.name!r}"
+        )
+    network = with_maps(model)
+    num_classes = network.output["label"].shape[-1]
+    wanted = None if class_index is None else np.asarray(class_index)
+    if wanted is not None:
+        fits = wanted.shape in ((), (len(images),)) and np.isin(wanted, range(num_classes)).all()
+        if not fits:
+            raise ValueError(
+                f"`class_index` must be an int from 0 to {num_classes - 1}, or one per image. "
+                f"Received: class_index={class_index}"
+            )
+        wanted = np.broadcast_to(wanted, len(images)).astype(np.int64)
+    for start in range(0, len(images), batch_size):
+        part = slice(start, start + batch_size)
+        outputs = network.predict_on_batch(images[part])
+        outputs = {name: ops.convert_to_numpy(values) for name, values in outputs.items()}
+        predicted = class_probabilities(outputs).argmax(axis=1)
+        yield outputs, predicted if wanted is None else wanted[part]
+
+
+def class_map_of(outputs, class_indices):
+    """The map of one class for each image, float32 `(B, h, w)`, from `with_maps`' outputs."""
+    maps = outputs[CLASS_MAPS]
+    return maps[np.arange(len(maps)), ..., class_indices]
+
+
+def _with_maps(model):
+    outputs = {"label": label_of(model.output)}
+    outputs |= {name: model.get_layer(name).output[..., 0] for name in gates(model)}
+    class_maps = _class_maps(model)
+    if class_maps is not None:
+        outputs[CLASS_MAPS] = class_maps
+    return keras.Model(model.input, outputs)
+
+
+def _class_maps(model):
+    """Symbolic `(B, h, w, K)`, or `None`."""
+    averages = [x for x in model.layers if isinstance(x, layers.GlobalAveragePooling2D)]
+    if len(averages) != 1:
+        return None
+    features, average = ops.cast(averages[0].input, "float32"), averages[0].output
+    if any(average is output for output in keras.tree.flatten(model.output)):
+        return features  # one channel per class already
+    weights = _weights(model, average)
+    if weights is None or weights.shape[-1] != label_of(model.output).shape[-1]:
+        return None
+    return ops.matmul(features, weights)
+
+
+def _weights(model, tensor):
+    """What each of a tensor's C channels adds to each logit, `(C, K)`; `None`: no linear way."""
+    for layer in model.layers:
+        if isinstance(layer, layers.Dense) and layer.input is tensor:
+            kernel = ops.convert_to_numpy(layer.kernel)
+            linear = layer.activation is keras.activations.linear
+            further = _weights(model, layer.output) if linear else None
+            return kernel if further is None else kernel @ further
+    for layer in model.layers:
+        joined = layer.input if isinstance(layer, layers.Concatenate) else []
+        place = next((i for i, one in enumerate(joined) if one is tensor), None)
+        further = None if place is None else _weights(model, layer.output)
+        if further is not None:
+            start = sum(one.shape[-1] for one in joined[:place])
+            return further[start : start + tensor.shape[-1]]
+    return None

@@ -1,0 +1,68 @@
+"""Boxes that a network found beside the true ones: figures, and columns of `predictions.csv`."""
+
+import numpy as np
+
+from thyroid_keras import metrics
+from thyroid_keras.explain import can_localise, rule_of
+
+OVER = "all images with a true box, by the map of the class that the network names"
+SIDES = ("box_left", "box_top", "box_width", "box_height")
+
+
+def has_places(model, table):
+    """Whether a model finds boxes and a table has any to hold them against."""
+    known = any(sample.box is not None or sample.mask is not None for sample in table.samples)
+    return known and can_localise(model)
+
+
+def figures_of_boxes(store, truth, boxes, seed):
+    """What `metrics.json` says of boxes, see `metrics.localisation_metrics`.
+
+    Args:
+        store: `data.store.PixelStore` of the N images.
+        truth: float `(N, 4)`, see `data.boxes.true_boxes`.
+        boxes: int `(N, 4)`, see `explain.Localisation`.
+        seed: of the bootstrap.
+
+    Returns:
+        Dict of figures, with `"over"`, what they are over; `"truth"`, where the true boxes
+        come from; `"rule"`, how the others were found; and `"constant"`, the IoU of one
+        box, the mean of the true ones, as the answer to every image.
+    """
+    table = store.table
+    ious = metrics.box_iou(truth, boxes)
+    arrays = table.labels, table.groups, table.class_names
+    sources = {"boxes given with the data": any(s.box is not None for s in table.samples)}
+    sources[f"boxes around the masks ({table.mask_source})"] = any(
+        s.box is None and s.mask is not None for s in table.samples
+    )
+    return metrics.localisation_metrics(ious, *arrays, seed=seed) | {
+        "constant": _constant(truth[np.isfinite(ious)]),
+        "over": OVER,
+        "truth": ", ".join(source for source, used in sources.items() if used),
+        "rule": rule_of(store.size),
+    }
+
+
+def with_boxes(rows, truth, boxes):
+    """Adds `iou` and the box, in pixels of the network's input, to rows of `predictions.csv`.
+
+    Args:
+        rows: list of dicts, one per image.
+        truth, boxes: as for `figures_of_boxes`.
+
+    Returns:
+        List of dicts; a missing value is NaN or `None`.
+    """
+    known = [box if box[2] > 0 else (None,) * 4 for box in boxes.tolist()]
+    return [
+        row | {"iou": iou} | dict(zip(SIDES, box, strict=True))
+        for row, iou, box in zip(rows, metrics.box_iou(truth, boxes), known, strict=True)
+    ]
+
+
+def _constant(truth):
+    if not len(truth):
+        return metrics.missing(metrics.NO_TRUE_BOX)
+    ious = metrics.box_iou(truth, np.broadcast_to(truth.mean(axis=0), truth.shape))
+    return {"value": float(ious.mean()), "sd": float(ious.std(ddof=len(truth) > 1))}
