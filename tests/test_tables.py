@@ -22,7 +22,7 @@ from thyroid_keras.report.results import Answers
 from thyroid_keras.runs import Run, read_csv
 from thyroid_keras.tables import processes, runner
 from thyroid_keras.tables.cells import Options, choose_recipes, plan
-from thyroid_keras.tables.results import Result, auc_differences
+from thyroid_keras.tables.results import Result, paired_differences
 
 SMALL = [
     "phantom_patients=30", "image_size=32", "stage_filters=2,3,4,5,6", "batch_size=8",
@@ -196,11 +196,12 @@ def test_differences_in_auc_are_paired():
     turned = perfect.copy()
     turned[[3, 4]] = turned[[4, 3]]  # one pair of sixteen in the wrong order
     rows = [result("same", perfect), result("worse", turned), result("all", perfect)]
-    found = auc_differences(rows, "all")
-    assert set(found) == {"same", "worse"}
-    assert found["same"]["value"] == 0 and found["same"]["ci95"] == [0, 0]
-    assert found["worse"]["value"] == pytest.approx(-1 / 16)
-    assert auc_differences(rows, "absent") == {}
+    table = dataclasses.replace(TABLES["cs_agnet_1"], reference="all")
+    found = paired_differences(rows, table)
+    assert set(found) == {("same", "all"), ("worse", "all")}
+    assert found["same", "all"]["value"] == 0 and found["same", "all"]["ci95"] == [0, 0]
+    assert found["worse", "all"]["value"] == pytest.approx(-1 / 16)
+    assert paired_differences(rows, dataclasses.replace(table, reference="absent")) == {}
 
 
 def test_a_process_left_by_a_killed_table_is_waited_for(tmp_path):

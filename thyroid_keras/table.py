@@ -29,8 +29,18 @@ def main(arguments=None):
         help="quick: minutes, one split; paper: the paper's settings and folds. Default: quick "
         "without a GPU",
     )
-    add("--rows", nargs="+", metavar="ROW", help="only these; default: all")
-    add("--out", metavar="DIR", help="folder; default: tables/NAME-SCALE")
+    add(
+        "--rows",
+        nargs="+",
+        metavar="ROW",
+        help="only these; default: all, but for the largest networks at the quick scale",
+    )
+    add(
+        "--out",
+        metavar="DIR",
+        help="folder; default: tables/NAME-SCALE, for ag_sononet_1 to _3 the one that they share "
+        "with their trainings, tables/ag_sononet-SCALE",
+    )
     add(
         "--set",
         dest="settings",
@@ -64,7 +74,8 @@ def list_tables():
     """Prints the tables and their rows."""
     for name, paper in TABLES.items():
         print(f"{name}: {paper.title}\n  {paper.paper}")
-        print(f"  rows, {paper.stub}: {', '.join(row.label for row in paper.rows)}")
+        lines = f"rows, {paper.stub}" if paper.lines == "rows" else "networks"
+        print(f"  {lines}: {', '.join(row.label for row in paper.rows)}")
 
 
 if __name__ == "__main__":

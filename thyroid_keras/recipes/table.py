@@ -1,6 +1,7 @@
 """What a paper's table is: rows that say what to train, and what the paper says of them."""
 
 import dataclasses
+from typing import Literal
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -12,6 +13,9 @@ class Row:
         label: what a reader is shown.
         arch: name of the architecture, one of `RECIPES`.
         settings: sequence of `"field=value"` that replace fields of its recipe.
+        quick: the same at the quick scale alone, beside those of the table.
+        paper_only: whether the quick scale leaves it out unless it is asked for.
+        against: name of the row that it is compared with; `None`: the table's `reference`.
         reported: dict from a figure's name in `metrics.json` to the paper's value; what
             the paper does not say is left out, never made up.
     """
@@ -20,7 +24,46 @@ class Row:
     label: str
     arch: str
     settings: tuple[str, ...] = ()
+    quick: tuple[str, ...] = ()
+    paper_only: bool = False
+    against: str | None = None
     reported: dict = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Claim:
+    """What a paper says of two rows, to be judged on ours.
+
+    Args:
+        row, other: their names.
+        margin: `None`: the paper says that `row` is better; a float: that it is about as
+            good, which here means to differ by less than this in `Table.compared`.
+    """
+
+    row: str
+    other: str
+    margin: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """A picture of where one row's network looks, image by image.
+
+    Args:
+        name: of the file in `plots`.
+        row: name of the row.
+        title: what it shows.
+        per_class: images of each class with a true box; the first of so many patients.
+        maps: names of the maps shown.
+        boxes: whether boxes are shown, the network's and the true one.
+    """
+
+    name: str
+    row: str
+    title: str
+    per_class: int = 1
+    maps: tuple[str, ...] = ("AG1", "AG2", "AG3", "AG-all")
+    boxes: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,12 +76,22 @@ class Table:
         paper: the publication, and which table and figures of it.
         stub: heading of the column of row labels.
         rows: of `Row`.
+        lines: what a line of the table is: one of the `rows`; one of the `classes`, as the
+            last row tells it and against `reference`; one of the `places`, the same
+            classes, as the maps of the last row localise them.
         figures: names in `metrics.json`, the columns.
+        compared: name of the figure whose difference between rows is shown.
         folds: of the cross-validation at the paper's scale; `None`: one split.
         quick: settings at the quick scale, beside each recipe's own.
         reference: name of the row that the others are compared with.
+        claims: of `Claim`.
+        by_class: dict from a class to a dict of the paper's figures of it.
+        timed: whether the passes of each row's network are timed.
+        shared: name of the folder that several tables share, so that a row which two of
+            them have is trained once; `None`: one of its own.
         maps: names of the rows whose attention maps are drawn.
         gate: name of the layer whose maps they are.
+        sheets: of `Sheet`.
         notes: what a reader must know about the paper's figures.
     """
 
@@ -47,10 +100,17 @@ class Table:
     paper: str
     stub: str
     rows: tuple[Row, ...]
+    lines: Literal["rows", "classes", "places"] = "rows"
     figures: tuple[str, ...] = ("accuracy", "sensitivity", "specificity", "roc_auc")
+    compared: str = "roc_auc"
     folds: int | None = None
     quick: tuple[str, ...] = ()
     reference: str | None = None
+    claims: tuple[Claim, ...] = ()
+    by_class: dict = dataclasses.field(default_factory=dict)
+    timed: bool = False
+    shared: str | None = None
     maps: tuple[str, ...] = ()
     gate: str = "mask_gate3"
+    sheets: tuple[Sheet, ...] = ()
     notes: tuple[str, ...] = ()

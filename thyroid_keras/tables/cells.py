@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 
 from thyroid_keras.preparation import check_same, choose_recipe
-from thyroid_keras.recipes import Row
+from thyroid_keras.recipes import RECIPES, Row
 from thyroid_keras.runs import Run, RunError
 from thyroid_keras.training import Recipe, SettingError
 
@@ -16,7 +16,8 @@ class Options:
     Args:
         scale: `"quick"` or `"paper"`.
         data, target, format, seed, on_bad: as for `experiment.train`.
-        settings: sequence of `"field=value"`, stronger than those of the rows.
+        settings: sequence of `"field=value"`, stronger than those of the rows; each goes to
+            the rows whose recipe has the field.
         precision: name of a policy; never `"auto"`, which may differ between machines.
     """
 
@@ -77,17 +78,24 @@ def choose_recipes(table, rows, options):
     Raises:
         SettingError: with everything that is wrong with the settings.
     """
-    fixed = {s.partition("=")[0].strip() for row in table.rows for s in row.settings}
+    fixed = {_field(s) for row in table.rows for s in row.settings}
+    fields = {
+        row.arch: {f.name for f in dataclasses.fields(RECIPES[row.arch][options.scale])}
+        for row in rows
+    }
+    anywhere = set().union(*fields.values())
     problems = {
         f"--set {setting}: the rows of {table.name} differ in it. Leave it out, or choose "
         f"among the rows with --rows. Received: settings={setting!r}": None
         for setting in options.settings
-        if setting.partition("=")[0].strip() in fixed
+        if _field(setting) in fixed
     }
     chosen = []
     for row in rows:
-        settings = (table.quick if options.scale == "quick" else ()) + row.settings
-        settings += tuple(options.settings)
+        settings = (*table.quick, *row.quick) if options.scale == "quick" else ()
+        others = anywhere - fields[row.arch]
+        wanted = tuple(s for s in options.settings if _field(s) not in others)
+        settings += row.settings + wanted
         try:
             chosen.append((choose_recipe(row.arch, options.scale, settings), settings))
         except SettingError as error:
@@ -95,6 +103,10 @@ def choose_recipes(table, rows, options):
     if problems:
         raise SettingError("\n".join(problems))
     return chosen
+
+
+def _field(setting):
+    return setting.partition("=")[0].strip()
 
 
 def plan(table, rows, options, folder):

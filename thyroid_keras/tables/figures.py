@@ -1,7 +1,5 @@
 """The pictures beside a table: ROC curves of its rows, and where its networks look."""
 
-import dataclasses
-
 import numpy as np
 
 from thyroid_keras import metrics
@@ -9,11 +7,11 @@ from thyroid_keras.data.augment import GREY_LEVEL
 from thyroid_keras.data.store import PixelStore
 from thyroid_keras.explain import attention_maps
 from thyroid_keras.loading import load
-from thyroid_keras.preparation import choose_recipe, split_data
 from thyroid_keras.report import Example, choose_examples, gallery, save_figure
 from thyroid_keras.report.results import read_answers
 from thyroid_keras.report.style import CYCLE, GREY, new_figure, plain, unit_axes, with_interval
 from thyroid_keras.runs import Run
+from thyroid_keras.tables.sheets import named_samples, write_sheets
 
 STYLES = ("-", "--", "-.", (0, (1, 1)))
 RIGHT = "confident and right"
@@ -21,7 +19,7 @@ RULE = "the surest right answer of either class, the surest wrong one and the le
 
 
 def write_figures(run, table, results):
-    """Draws `plots/roc.png` and, where the table wants maps, `plots/maps.png`.
+    """Draws `plots/roc.png` for two classes, and the maps and sheets that the table wants.
 
     Args:
         run: `Run` of the table's folder.
@@ -50,7 +48,7 @@ def write_figures(run, table, results):
             f"{', first fold' if _folded(judge) else ''}: {RULE}. Each map has its own scale: "
             "bright is where this network looks most."
         )
-    return captions
+    return captions | write_sheets(run, table, results)
 
 
 def roc_by_row(results, stub):
@@ -100,7 +98,7 @@ def draw_maps(columns, judge, names=None):
     """
     run = _run(judge)
     answers, picks = _picks(run, names)
-    test = _test_table(run, [answers.images[i] for _, i in picks])
+    test = named_samples(run, [answers.images[i] for _, i in picks])
     images, masks = _pixels(test, run)
     maps = {
         folder: attention_maps(load(folder), _pixels(test, Run(folder))[0] * GREY_LEVEL)
@@ -136,17 +134,6 @@ def _picks(run, names):
     kinds = [kind for kind, _ in picks]
     first = [i for i, kind in enumerate(kinds) if kind == RIGHT or kind not in kinds[:i]]
     return answers, [picks[i] for i in first]
-
-
-def _test_table(run, names):
-    """The named test images of a run, verified, in that order."""
-    config = run.read_config()
-    recipe = choose_recipe(config["arch"], config["scale"], ())
-    simulated = {name: config["recipe"][name] for name in ("phantom_patients", "phantom_views")}
-    recipe = dataclasses.replace(recipe, **simulated)
-    test = split_data(run, config["data"]["source"], recipe, config["seed"]).test
-    place = {sample.name: i for i, sample in enumerate(test.samples)}
-    return test.select([place[name] for name in names])
 
 
 def _pixels(table, run):

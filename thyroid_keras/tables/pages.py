@@ -1,7 +1,10 @@
 """A table as CSV, Markdown and one self-contained page, the same bytes for the same runs."""
 
+import re
+
 from thyroid_keras.preparation import choose_recipe
 from thyroid_keras.report.page import (
+    Markup,
     bullets,
     document,
     paragraph,
@@ -14,48 +17,64 @@ from thyroid_keras.report.page import (
 from thyroid_keras.report.page import table as html_table
 from thyroid_keras.report.style import counted
 from thyroid_keras.runs import write_csv, write_text
-from thyroid_keras.tables.results import csv_rows, folds_table, main_table
+from thyroid_keras.tables.results import folds_table
 from thyroid_keras.training import differences as recipe_differences
 
 RESEARCH = "Research use only; not a medical device."
 OVER_FOLDS = "Mean ± SD over the folds, which is no confidence interval"
 
 
-def write_pages(run, table, results, differences, options, figures):
+def write_pages(run, table, results, found, options, figures, costs=None):
     """Writes `table.csv`, `table.md` and `report.html`.
+
+    What was timed is no part of the first two, which are the same for the same runs.
 
     Args:
         run: `Run` of the table's folder.
         table: `Table`.
         results: sequence of `Result`.
-        differences: see `results.auc_differences`.
+        found: `contents.Contents`.
         options: `cells.Options`.
         figures: dict from the name of a picture in `plots` to its caption.
+        costs: `(header, rows, sentence)`, see `costs.costs_table`, which `costs.md` shows,
+            or `None`.
     """
-    write_csv(run.folder / "table.csv", csv_rows(table, results, differences))
-    header, rows = main_table(table, results, differences)
-    how, what = judged(table, results, differences), unlike_the_paper(table, results, options)
+    write_csv(run.folder / "table.csv", found.csv)
+    how, what = judged(table, results, found.judged), unlike_the_paper(table, results, options)
     over_folds = folds_table(table, results)
-    parts = [f"# {table.title}", RESEARCH, f"Paper: {table.paper}.", _markdown(header, rows)]
+    parts = [f"# {table.title}", RESEARCH, f"Paper: {table.paper}."]
+    parts += [_markdown(found.header, found.rows)]
     parts += [OVER_FOLDS + ":", _markdown(*over_folds)] if over_folds else []
+    parts += ["What the paper claims:", _list(found.claims)] if found.claims else []
     parts += ["How ours were judged:", _list(how), "What differs from the paper:", _list(what)]
     parts += [f"![{caption}](plots/{name}.png)\n\n{caption}" for name, caption in figures.items()]
     write_text(run.folder / "table.md", without_folders("\n\n".join(parts)) + "\n")
+    if costs:
+        header, rows, said = costs
+        write_text(run.folder / "costs.md", f"{_markdown(header, rows)}\n\n{said}\n")
 
-    numbers = range(1, len(header))
+    numbers = range(1, len(found.header))
     body = [
         warning(RESEARCH),
         f"<h1>{text(table.title)}</h1>",
         paragraph(f"Paper: {table.paper}.", "soft"),
-        html_table(header, rows, "A dash: the figure is not known.", numbers),
+        html_table(found.header, _bold(found.rows), "A dash: the figure is not known.", numbers),
         html_table(*over_folds, OVER_FOLDS, numbers) if over_folds else "",
+        section("What the paper claims", bullets(found.claims)),
         section("How ours were judged", bullets(how)),
         section("What differs from the paper", bullets(what)),
+        section("What it costs", html_table(*costs, numbers)) if costs else "",
     ]
     for name, caption in figures.items():
         shown = picture(run.plots / f"{name}.png", caption, caption)
         body.append(section(caption.partition(".")[0], shown))
     write_text(run.report, document(table.title, "\n".join(part for part in body if part)))
+
+
+def _bold(rows):
+    return [
+        [Markup(re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", text(cell))) for cell in row] for row in rows
+    ]
 
 
 def _markdown(header, rows):
@@ -67,8 +86,8 @@ def _list(sentences):
     return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
-def judged(table, results, differences):
-    """Returns the sentences that say on what ours were judged, and what went wrong."""
+def judged(table, results, more):
+    """Returns what went wrong and on what ours were judged, as sentences, and then `more`."""
     lines = [f"{r.row.label}: {r.failure}; no figures." for r in results if r.failure]
     whole = next((result for result in results if result.found), None)
     if whole is None:
@@ -88,12 +107,7 @@ def judged(table, results, differences):
         lines.append(
             f"Dice is the mean over the {over} images with a mask ({data['mask_source']})."
         )
-    if differences:
-        lines.append(
-            "Differences in AUC are paired, on the same resampled groups; an interval that holds "
-            "0 shows no difference."
-        )
-    return lines
+    return lines + more
 
 
 def unlike_the_paper(table, results, options):
@@ -116,9 +130,12 @@ def unlike_the_paper(table, results, options):
         for change in recipe_differences(result.recipe, paper):
             if change.partition(" ")[0] not in ours:
                 changed.setdefault(change, []).append(result.row.label)
-    everywhere = [change for change, labels in changed.items() if len(labels) == len(results)]
-    lines += [f"Recipe: {'; '.join(everywhere)}."] if everywhere else []
+    by_rows = {}
     for change, labels in changed.items():
-        if change not in everywhere:
-            lines.append(f"Recipe of {', '.join(labels)}: {change}.")
-    return lines
+        by_rows.setdefault(tuple(labels), []).append(change)
+    everywhere = by_rows.pop(tuple(result.row.label for result in results), None)
+    lines += [f"Recipe: {'; '.join(everywhere)}."] if everywhere else []
+    return lines + [
+        f"Recipe of {', '.join(labels)}: {'; '.join(changes)}."
+        for labels, changes in by_rows.items()
+    ]

@@ -7,6 +7,7 @@ import numpy as np
 
 from thyroid_keras import metrics
 from thyroid_keras.metrics import widest_interval
+from thyroid_keras.metrics.by_class import macro_rates
 from thyroid_keras.pooling import pool
 from thyroid_keras.recipes import Row
 from thyroid_keras.report.results import Answers, read_answers
@@ -19,6 +20,7 @@ NAMES = {
     "specificity": "specificity",
     "roc_auc": "AUC",
     "dice": "Dice",
+    "f1": "macro F1",
 }
 
 
@@ -84,31 +86,43 @@ def check_comparable(results):
             )
 
 
-def auc_differences(results, reference, seed=0):
-    """How much worse each row tells the classes apart than the reference does.
+def paired_differences(results, table, seed=0):
+    """How far each row lies above the one that it is compared with, and those of the claims.
 
-        difference = auc - auc_reference, of the same resampled groups
+        difference = figure - figure_other, of the same resampled groups
 
     Args:
         results: sequence of `Result`, of the same images.
-        reference: name of a row; `None`: of no row.
+        table: `Table`, which says what is compared with what, and by which figure.
         seed: of the bootstrap.
 
     Returns:
-        dict from row name to figure; empty without the reference or with more than two
-        classes.
+        dict from `(row, other)`, their names, to figure; empty where nothing can be
+        compared, such as the AUC of more than two classes.
     """
     whole = {r.row.name: r for r in results if r.found}
-    if reference not in whole or len(whole[reference].answers.class_names) != 2:
+    pairs = [(r.row.name, r.row.against or table.reference) for r in whole.values()]
+    pairs += [(claim.row, claim.other) for claim in table.claims]
+    pairs = [(a, b) for a, b in dict.fromkeys(pairs) if a != b and {a, b} <= set(whole)]
+    if not pairs:
         return {}
-    truth, groups = whole[reference].answers.labels == 1, whole[reference].answers.groups
-    scores = {name: result.answers.probabilities[:, 1] for name, result in whole.items()}
+    answers = {name: whole[name].answers for pair in pairs for name in pair}
+    one = next(iter(answers.values()))
+    if table.compared == "roc_auc" and len(one.class_names) != 2:
+        return {}
 
     def differences(weights):
-        aucs = {name: metrics.roc_auc(truth, s, weights) for name, s in scores.items()}
-        return {n: auc - aucs[reference] for n, auc in aucs.items() if n != reference}
+        values = {name: _statistic(answers[name], table.compared, weights) for name in answers}
+        return {(a, b): values[a] - values[b] for a, b in pairs}
 
-    return metrics.bootstrap(differences, groups, seed=seed) if len(whole) > 1 else {}
+    return metrics.bootstrap(differences, one.groups, seed=seed)
+
+
+def _statistic(answers, figure, weights):
+    if figure == "roc_auc":
+        return metrics.roc_auc(answers.labels == 1, answers.probabilities[:, 1], weights)
+    num_classes = len(answers.class_names)
+    return macro_rates(answers.labels, answers.predicted, num_classes, weights)[figure]
 
 
 def csv_rows(table, results, differences):
@@ -119,8 +133,9 @@ def csv_rows(table, results, differences):
         head["status"] = result.failure or "done"
         found = result.found or {}
         figures = {name: found.get(name) or {} for name in table.figures}
-        if result.row.name in differences:
-            figures[f"roc_auc_minus_{table.reference}"] = differences[result.row.name]
+        for (row, other), difference in differences.items():
+            if row == result.row.name:
+                figures[f"{table.compared}_minus_{other}"] = difference
         for name, figure in figures.items():
             low, high = widest_interval(figure) or (None, None)
             spread = (found.get("mean_sd") or {}).get(name) or {}
@@ -144,13 +159,13 @@ def csv_rows(table, results, differences):
     return lines
 
 
-def text_of(figure):
+def text_of(figure, form=".3f"):
     """Returns e.g. `0.912 (0.870 to 0.941)`, or a dash."""
     if not figure or figure.get("value") is None:
         return "–"
     interval = widest_interval(figure)
-    bounds = " ({:.3f} to {:.3f})".format(*interval) if interval else ""
-    return f"{figure['value']:.3f}{bounds}"
+    bounds = f" ({interval[0]:{form}} to {interval[1]:{form}})" if interval else ""
+    return f"{figure['value']:{form}}{bounds}"
 
 
 def main_table(table, results, differences):
@@ -158,18 +173,23 @@ def main_table(table, results, differences):
     header = [table.stub]
     for name in table.figures:
         header += [f"{NAMES.get(name, name)}: paper", f"{NAMES.get(name, name)}: ours (95 %)"]
-    reference = next((r.row.label for r in results if r.row.name == table.reference), None)
-    if differences:
-        header.append(f"AUC minus that of {reference} (95 %)")
+    others = {other for _, other in differences}
+    labels = {result.row.name: result.row.label for result in results}
+    compared = NAMES.get(table.compared, table.compared)
+    if others:
+        said = labels[table.reference] if others == {table.reference} else "the network named"
+        header.append(f"{compared} minus that of {said} (95 %)")
     rows = []
     for result in results:
-        cells = [result.row.label]
-        for name in table.figures:
-            reported = result.row.reported.get(name)
+        name, cells = result.row.name, [result.row.label]
+        for figure in table.figures:
+            reported = result.row.reported.get(figure)
             cells.append("–" if reported is None else f"{reported:.3f}")
-            cells.append(result.failure or text_of((result.found or {}).get(name)))
-        if differences:
-            cells.append(text_of(differences.get(result.row.name)))
+            cells.append(result.failure or text_of((result.found or {}).get(figure)))
+        if others:
+            other = result.row.against or table.reference
+            named = f", {labels[other]}" if len(others) > 1 and (name, other) in differences else ""
+            cells.append(text_of(differences.get((name, other))) + named)
         rows.append(cells)
     return header, rows
 

@@ -17,15 +17,12 @@ from thyroid_keras.runs import Run, RunError, command_line
 from thyroid_keras.signals import SignalGuard
 from thyroid_keras.tables.cells import Options, check_begun, choose_recipes, plan
 from thyroid_keras.tables.cluster import run_on_ray
+from thyroid_keras.tables.contents import contents
+from thyroid_keras.tables.costs import costs_table, measure_costs
 from thyroid_keras.tables.figures import write_figures
 from thyroid_keras.tables.pages import write_pages
 from thyroid_keras.tables.processes import run_here
-from thyroid_keras.tables.results import (
-    auc_differences,
-    check_comparable,
-    read_result,
-    text_of,
-)
+from thyroid_keras.tables.results import NAMES, check_comparable, read_result, text_of
 from thyroid_keras.training import Diverged, SettingError, set_precision
 from thyroid_keras.training.backend import gpu_capability
 
@@ -60,25 +57,27 @@ def table(
         data, target, format, settings, seed, precision, on_bad: as for `experiment.train`,
             for all rows.
         scale: `"quick"` or `"paper"`; `None`: quick without a GPU.
-        rows: names of the rows wanted; `None`: all.
-        out: folder; `None`: `tables/<name>-<scale>`.
+        rows: names of the rows wanted; `None`: all, at the quick scale without the largest.
+        out: folder; `None`: `tables/<name>-<scale>`, or the one that it shares with others,
+            `tables/ag_sononet-<scale>`, in which it has a folder of its name.
         jobs: int >= 1, trainings at a time; `None`: one, on a cluster one per machine.
         ray: address of a Ray cluster, `"auto"` or `"local"`; `None`: this machine.
         say: function of one line of text, told what a person wants to know.
 
     Returns:
         `(run, results)`: the `Run` of the folder, which holds `table.csv`, `table.md`,
-        `report.html` and `plots/`, and a list of `results.Result`.
+        `report.html` and `plots/` (and `costs.csv` and `costs.md` where networks are
+        timed), and a list of `results.Result`.
 
     Raises:
         SettingError, DataError, RunError: if the user's input is wrong.
         Diverged: if a training did; the table is written without it.
         Interrupted: if a signal came; everything can be resumed.
     """
-    paper, wanted = _choose(name, rows)
     scale = scale or ("paper" if gpu_capability() else "quick")
     if scale not in SCALES:
         raise SettingError(f"--scale must be one of {SCALES}. Received: scale={scale!r}")
+    paper, wanted = _choose(name, rows, scale)
     if jobs is not None and jobs < 1:
         raise SettingError(f"--jobs must be at least 1. Received: jobs={jobs}")
     options = Options(
@@ -92,7 +91,7 @@ def table(
         on_bad=on_bad,
     )
     recipes = choose_recipes(paper, wanted, options)
-    folder = pathlib.Path(out or pathlib.Path("tables") / f"{name}-{scale}")
+    folder = pathlib.Path(out or pathlib.Path("tables") / f"{paper.shared or name}-{scale}")
     with SignalGuard(WAY_ON) as guard, Run.create(folder, resume=True) as run:
         cells = plan(paper, wanted, options, folder)
         check_begun(cells, options)
@@ -102,23 +101,25 @@ def table(
                 f"Received: out={str(folder)!r}"
             )
         run.log(command_line())
-        failures = _train(cells, jobs, ray, guard, say)
+        failures = _train(cells, paper.compared, jobs, ray, guard, say)
         pairs = zip(wanted, recipes, strict=True)
         results = [
             read_result(row, recipe, folder / "rows" / row.name, failures.get(row.name))
             for row, (recipe, _) in pairs
         ]
         check_comparable(results)
-        differences = auc_differences(results, paper.reference, seed)
+        made = Run(folder / name) if paper.shared else run
+        found = contents(paper, results, seed)
         say("Drawing the figures")
-        figures = write_figures(run, paper, results)
-        write_pages(run, paper, results, differences, options, figures)
-        say(f"Table: {folder / 'table.md'}, {folder / 'table.csv'}, {run.report}")
+        figures = write_figures(made, paper, results)
+        costs = costs_table(results, measure_costs(made, results, say)) if paper.timed else None
+        write_pages(made, paper, results, found, options, figures, costs)
+        say(f"Table: {made.folder / 'table.md'}, {made.folder / 'table.csv'}, {made.report}")
     _raise_failures(failures, folder)
-    return run, results
+    return made, results
 
 
-def _choose(name, rows):
+def _choose(name, rows, scale):
     """The table, and those of its rows that are wanted, in its order."""
     if name not in TABLES:
         raise SettingError(f"no such table; choose among {', '.join(TABLES)}. Received: {name!r}")
@@ -129,7 +130,9 @@ def _choose(name, rows):
             f"--rows: {name} has no such rows; choose among {', '.join(known)}. "
             f"Received: rows={unknown}"
         )
-    return paper, [row for row in paper.rows if not rows or row.name in rows]
+    if not rows:
+        return paper, [row for row in paper.rows if scale == "paper" or not row.paper_only]
+    return paper, [row for row in paper.rows if row.name in rows]
 
 
 def _resolved(precision):
@@ -141,7 +144,7 @@ def _resolved(precision):
         keras.config.set_dtype_policy(before)
 
 
-def _train(cells, jobs, ray, guard, say):
+def _train(cells, figure, jobs, ray, guard, say):
     """Runs the cells that are not finished; returns why rows failed, by name."""
     waiting = [cell for cell in cells if not cell.finished]
     say(f"{len(cells) - len(waiting)} of {len(cells)} trainings are finished")
@@ -155,7 +158,8 @@ def _train(cells, jobs, ray, guard, say):
         for cell, status in run(waiting, jobs, stopped):
             advance(cell)
             if status == 0:
-                say(f"{cell.label}: AUC {text_of(Run(cell.folder).read_metrics()['roc_auc'])}")
+                found = Run(cell.folder).read_metrics()
+                say(f"{cell.label}: {NAMES[figure]} {text_of(found[figure])}")
             elif status == DIVERGED:
                 failed[cell.row.name] = "diverged"
                 say(f"{cell.label}: diverged, see {cell.log}")
