@@ -15,6 +15,7 @@ from tensorflow.python.framework.ops import get_stats_for_node_def
 import thyroid_keras as tk
 from thyroid_keras import bench
 from thyroid_keras.benchmarking.bench import MEANINGS
+from thyroid_keras.benchmarking.ceiling import make_probes
 from thyroid_keras.benchmarking.flops import count_flops
 from thyroid_keras.benchmarking.measure import time_in_turns
 from thyroid_keras.benchmarking.profile import IDLE, REST, attribute, innermost
@@ -48,6 +49,8 @@ def test_figures_agree_with_each_other(found):
     )
     assert 0 < found["ceiling_share"] < 1.2
     assert found["ceiling_share"] == pytest.approx(found["train_gflops"] / found["ceiling_gflops"])
+    share = found["train_gflops"] / found["convolution_gflops"]
+    assert found["convolution_share"] == pytest.approx(share)
     rate = found["train_images_per_s_best"] / found["batch_size"]
     assert found["train_gflops"] == pytest.approx(found["train_gflop"] * rate)
     assert 200 < found["peak_memory_mb"] < 16_000
@@ -142,6 +145,8 @@ def test_turns_are_as_many_as_asked():
         (["--arch", "ds_agnet", "--set", "batch=1", "epoch=2"], "batch"),
         (["--arch", "ds_agnet", "--seconds", "0", "--steps", "0"], "seconds=0.0"),
         (["--arch", "ds_agnet", "--seconds", "nan"], "seconds=nan"),
+        (["--arch", "ds_agnet", "--profile", f"{__file__}/profile.csv"], "cannot be written"),
+        (["--arch", "ds_agnet", "--profile", "."], "profile='.'"),
     ],
 )
 def test_wrong_input_ends_with_2(arguments, said, capsys):
@@ -151,6 +156,11 @@ def test_wrong_input_ends_with_2(arguments, said, capsys):
     assert caught.value.code == 2 and said in error and "Traceback" not in error
     if "--steps" in arguments:
         assert "steps=0" in error  # every problem at once
+
+
+def test_probes_run_in_half_precision():
+    for probe in make_probes("bfloat16").values():
+        probe.run()
 
 
 def test_jax_has_no_profile():

@@ -8,6 +8,7 @@ from keras import ops
 from scipy import ndimage
 
 from thyroid_keras.layers import AttentionPool, BatchNorm, GridAttention
+from thyroid_keras.layers.grid_attention import _resize
 
 NORMALIZATIONS = ("mean_flow", "softmax", "sigmoid", "range")
 
@@ -97,6 +98,16 @@ def test_one_gating_vector_is_the_mean_of_the_grid():
     np.testing.assert_allclose(ops.convert_to_numpy(layer(x, g)), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_is_resized_as_float32_is(dtype):
+    g = ramp(2, 4, 3, 6)
+    for size in ((13, 10), (4, 3), (5, 9)):
+        expected = ops.image.resize(g, size)
+        found = _resize(ops.cast(g, dtype), size)
+        assert found.dtype == dtype and found.shape == (2, *size, 6)
+        np.testing.assert_allclose(ops.cast(found, "float32"), expected, atol=1.2e-2)
+
+
 def test_kernels_of_equal_shape_start_apart():
     layer = GridAttention(4, kernel_initializer=keras.initializers.HeNormal())
     layer(ramp(2, 4, 4, 5), ramp(2, 2, 2, 5))
@@ -159,6 +170,18 @@ def test_batch_norm_gradients_are_those_of_keras():
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
+def test_batch_norm_of_many_positions_is_exact():
+    """One float32 sum of all squares is off by 1e-5 here."""
+    x = 4 * ramp(8, 128, 160, 3) + [0, 1, 20]
+    layer = BatchNorm(epsilon=1e-5, momentum=0.0)
+    y = ops.convert_to_numpy(layer(x, training=True))
+    x = x.astype("float32").astype(float)
+    mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
+    np.testing.assert_allclose(layer.moving_mean.numpy(), mean, rtol=1e-6)
+    np.testing.assert_allclose(layer.moving_variance.numpy(), variance, rtol=2e-6)
+    np.testing.assert_allclose(y, (x - mean) / np.sqrt(variance + 1e-5), atol=5e-6)
+
+
 def test_frozen_batch_norm_keeps_its_statistics():
     layer = BatchNorm()
     layer.build((2, 4, 4, 3))
@@ -173,6 +196,11 @@ def test_attention_pool_is_the_weighted_sum():
     np.testing.assert_allclose(pooled, (x * alpha).sum((1, 2)), rtol=1e-5)
     pooled = ops.convert_to_numpy(AttentionPool("mean")(x, alpha))
     np.testing.assert_allclose(pooled, (x * alpha).mean((1, 2)), rtol=1e-5)
+    rng = np.random.default_rng(0)
+    x, alpha = (rng.random((8, 26, 34, c), "f") for c in (64, 1))
+    expected = (x.astype(float) * alpha).sum((1, 2))
+    error = ops.convert_to_numpy(AttentionPool()(x, alpha)) / expected - 1
+    assert np.sqrt(np.mean(error**2)) < 1e-7  # one product per image: 1.7e-7
     with pytest.raises(ValueError, match="Received: pool="):
         AttentionPool("max")
 

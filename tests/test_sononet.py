@@ -16,10 +16,16 @@ from thyroid_keras.layers.votes import combine_votes
 TINY = {"image_shape": (32, 48, 1), "num_classes": 3, "filters": 2, "stage_convs": (1, 1, 1, 1, 1)}
 AGGREGATIONS = ("mean", "deep_sup", "ft", "concat")
 NORMALIZATIONS = ("mean_flow", "softmax", "sigmoid", "range")
-# The fused normalisation of TensorFlow sums in float32, which turns a ReLU or two (|x| < 4e-6)
-# of the authors' networks; Keras's own is within 1e-2 for each array.
-TOLERANCE = {"logits": 1e-5, "maps": 2e-6, "loss": 2e-5, "statistics": 2e-3}
-GRADIENT = {"tensorflow": 0.02, "jax": 0.01}
+TOLERANCE = {
+    "logits": 1e-5,
+    "maps": 1e-6,
+    "loss": 1e-5,
+    "gradient": 1e-2,
+    "whole": 1e-2,
+    "statistics": 2e-3,
+}
+# PyTorch's own maps lie 0.8e-6 off those in float64, ours 1.0e-6, or 1.3e-6 off PyTorch's.
+SIGMOID_MAPS = {"maps": 1.5e-6}
 
 
 def tiny(**arguments):
@@ -46,11 +52,10 @@ def test_parameters_are_those_of_the_paper(arch, arguments, counts):
     assert tuple(built) == counts
 
 
-def agrees(case, *, backend="tensorflow"):
+def agrees(case, **tolerances):
     found = parity.errors(*case)
-    for name, tolerance in TOLERANCE.items():
+    for name, tolerance in (TOLERANCE | tolerances).items():
         assert found[name] <= tolerance, found
-    assert found["gradient"] <= GRADIENT[backend] and found["whole"] <= 0.01, found
 
 
 @pytest.mark.parametrize("name", parity.CASES)
@@ -66,7 +71,8 @@ def oracles():
 def test_authors_networks(name):
     if name == "absent":
         pytest.skip("the authors' oracles are not here; the golden cases stand for them")
-    agrees(parity.oracle_case(parity.ORACLES / name))
+    tolerances = SIGMOID_MAPS if "sigmoid" in name else {}
+    agrees(parity.oracle_case(parity.ORACLES / name), **tolerances)
 
 
 def test_authors_gates_and_classifiers():
@@ -97,12 +103,12 @@ print(keras.backend.backend(), json.dumps([parity.errors(*case) for case in case
 """
 
 
-def agrees_on_jax(cases):
+def agrees_on_jax(cases, **tolerances):
     backend, found = run_python(ON_JAX.format(cases=cases), KERAS_BACKEND="jax").split(" ", 1)
     assert backend == "jax"
     for errors in json.loads(found):
-        assert errors["gradient"] <= GRADIENT["jax"], errors
-        assert all(errors[name] <= tolerance for name, tolerance in TOLERANCE.items()), errors
+        for name, tolerance in (TOLERANCE | tolerances).items():
+            assert errors[name] <= tolerance, errors
 
 
 def test_a_small_network_equals_pytorchs_on_jax():
@@ -114,7 +120,8 @@ def test_a_small_network_equals_pytorchs_on_jax():
 def test_authors_networks_on_jax(name):
     if name == "absent":
         pytest.skip("the authors' oracles are not here; the golden cases stand for them")
-    agrees_on_jax(f"[parity.oracle_case(parity.ORACLES / {name!r})]")
+    tolerances = SIGMOID_MAPS if "sigmoid" in name else {}
+    agrees_on_jax(f"[parity.oracle_case(parity.ORACLES / {name!r})]", **tolerances)
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])

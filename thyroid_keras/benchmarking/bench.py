@@ -1,6 +1,8 @@
 """What `bench` does: rehearse a recipe, time its step and the machine, report."""
 
 import json
+import os
+from pathlib import Path
 
 import keras
 
@@ -11,10 +13,11 @@ from thyroid_keras.preparation import choose_recipe
 from thyroid_keras.runs import environment, write_csv
 from thyroid_keras.training import SettingError, make_deterministic, set_precision
 
+NO_FILE = (None, False, True)
 MEANINGS = {
     "train_images_per_s": "training, median step",
     "train_images_per_s_best": "training, fastest step",
-    "predict_images_per_s": "prediction, median",
+    "predict_images_per_s": "prediction, normalisations folded into convolutions; median",
     "pipeline_images_per_s": "making batches alone: read from memory, augmented; median",
     "forward_ms": "a batch through the network in training mode, median",
     "backward_ms": "the rest of the median step: losses, gradients, update",
@@ -24,6 +27,7 @@ MEANINGS = {
     "convolution_gflops": "a plain convolution, fastest of its samples",
     "matrix_product_gflops": "a matrix product, fastest of its samples",
     "ceiling_gflops": "the higher of these two",
+    "convolution_share": "train_gflops / convolution_gflops",
     "ceiling_share": "train_gflops / ceiling_gflops",
 }
 
@@ -65,7 +69,7 @@ def bench(
 
     Raises:
         SettingError: if an argument is out of range, or there can be no profile.
-        RunError: if the CSV cannot be written.
+        RunError: if the disk has no room for the CSV.
     """
     _check(seconds, steps, profile)
     recipe = choose_recipe(arch, recipe, settings)
@@ -81,7 +85,7 @@ def bench(
         found["profile"] = _profile(tasks["train"])
     for line in [json.dumps(found)] if as_json else _tables(found):
         say(line)
-    if isinstance(profile, str):
+    if profile not in NO_FILE:
         write_csv(profile, found["profile"])
     return found
 
@@ -97,8 +101,18 @@ def _check(seconds, steps, profile):
             "--profile needs TensorFlow, whose own profiler it reads; leave it out, or unset "
             f"KERAS_BACKEND. Received: backend={keras.backend.backend()!r}"
         )
+    if profile not in NO_FILE and not _writable(Path(profile)):
+        problems.append(
+            f"--profile: {profile} cannot be written; choose another file. "
+            f"Received: profile={str(profile)!r}"
+        )
     if problems:
         raise SettingError("\n".join(problems))
+
+
+def _writable(path):
+    folder = next(p for p in path.absolute().parents if os.path.lexists(p))
+    return not path.is_dir() and folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
 
 
 def _subject(recipe, precision, rehearsal):

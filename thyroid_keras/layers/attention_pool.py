@@ -38,10 +38,10 @@ class AttentionPool(layers.Layer):
         self.pool = pool
 
     def call(self, x, alpha):
-        # a matrix product per image, which walks over the features once in each direction
-        x_BNC = ops.reshape(x, (ops.shape(x)[0], -1, x.shape[-1]))
-        alpha_B1N = ops.reshape(alpha, (ops.shape(x)[0], 1, -1))
-        v_BC = ops.matmul(alpha_B1N, x_BNC)[:, 0]
+        # matrix products walk over the features once in each direction; one per row, since
+        # one per image rounds two to three times as much
+        alpha_BH1W = ops.transpose(alpha, (0, 1, 3, 2))
+        v_BC = ops.sum(ops.matmul(alpha_BH1W, x), axis=(1, 2))
         return v_BC / (x.shape[1] * x.shape[2]) if self.pool == "mean" else v_BC
 
     def compute_output_shape(self, x_shape, alpha_shape):

@@ -1,6 +1,7 @@
 """Shape key: B batch, H W grid of x, C channels of x, D inter_channels."""
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 NORMALIZATIONS = ("mean_flow", "softmax", "sigmoid", "range")
@@ -112,7 +113,7 @@ class GridAttention(layers.Layer):
             g_B11G = ops.mean(ops.cast(g, "float32"), axis=(1, 2), keepdims=True)
             g_BHWD = self.phi(g_B11G)
         else:
-            g_BHWD = ops.image.resize(self.phi(g), x.shape[1:3])
+            g_BHWD = _resize(self.phi(g), x.shape[1:3])
         q_BHW1 = self.psi(ops.relu(self.theta(x) + g_BHWD))
         # half-precision sums over H, W lose small weights or overflow
         return self._normalize(ops.cast(q_BHW1, "float32"))
@@ -152,6 +153,24 @@ class GridAttention(layers.Layer):
             "phi_bias_initializer": self.phi_bias_initializer,
             "psi_bias_initializer": self.psi_bias_initializer,
         }
+
+
+def _resize(g_BhwD, size):
+    """Half-pixel bilinear resizing."""
+    if g_BhwD.dtype == "float32":
+        return ops.image.resize(g_BhwD, size)
+    # `resize` would go through float32, which takes longer than two matrix products
+    (_, h, w, d), (height, width) = g_BhwD.shape, size
+    g_BhWD = ops.matmul(_weights(w, width, g_BhwD.dtype), g_BhwD)
+    g_BhX = ops.reshape(g_BhWD, (-1, h, width * d))
+    return ops.reshape(ops.matmul(_weights(h, height, g_BhwD.dtype), g_BhX), (-1, *size, d))
+
+
+def _weights(length, resized, dtype):
+    """What each of `resized` values takes from `length` values, `(resized, length)`."""
+    places = np.clip((np.arange(resized) + 0.5) * length / resized - 0.5, 0, length - 1)
+    weights = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(length)))
+    return ops.convert_to_tensor(weights, dtype)
 
 
 def _plain(initializer):

@@ -1,4 +1,5 @@
-"""Stochastic gradient descent with a penalty on the weights that goes through the momentum."""
+"""Stochastic gradient descent with a penalty on the weights that goes through the momentum,
+in one fused operation per weight where the backend has one."""
 
 import keras
 from keras import ops
@@ -45,7 +46,19 @@ class SGD(keras.optimizers.SGD):
     def update_step(self, gradient, variable, learning_rate):
         if self.l2 and self._shrinks[self._get_variable_index(variable)]:
             gradient = ops.add(gradient, ops.multiply(variable, self.l2))
-        super().update_step(gradient, variable, learning_rate)
+        if keras.backend.backend() != "tensorflow" or not self.momentum:
+            super().update_step(gradient, variable, learning_rate)
+            return
+        import tensorflow as tf  # only on its own backend
+
+        tf.raw_ops.ResourceApplyKerasMomentum(
+            var=variable.handle,
+            accum=self.momentums[self._get_variable_index(variable)].handle,
+            lr=ops.cast(learning_rate, variable.dtype),
+            grad=ops.cast(gradient, variable.dtype),
+            momentum=self.momentum,
+            use_nesterov=self.nesterov,
+        )
 
     def get_config(self):
         return super().get_config() | {"l2": self.l2, "penalised": self.penalised}
