@@ -38,7 +38,7 @@ MAY_IMPORT = {
     | LEARNING
     | {"evaluation", "narration", "other_data", "preparation", "signals"},
     "benchmarking": LOW | LEARNING | {"preparation"},
-    "serving": {"answers", "archs", "data", "loading", "prediction", "runs"},
+    "serving": {"answers", "archs", "data", "folding", "loading", "prediction", "runs"},
     "tables": LOW
     | LEARNING
     | {"benchmarking", "examples", "pooling", "preparation", "report", "signals"},

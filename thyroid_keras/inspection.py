@@ -25,6 +25,7 @@ from thyroid_keras.explain import (
     has_class_map,
     localise,
 )
+from thyroid_keras.folding import fold_batch_norm
 from thyroid_keras.loading import load
 from thyroid_keras.metrics import decide
 from thyroid_keras.prediction import input_size
@@ -55,7 +56,7 @@ def predict(folder, images, *, out="predictions.csv", say=print):
         DataError: with every file that is not a picture; nothing is written then.
     """
     run = Run.open(folder, "model", "metrics")
-    model = load(folder)
+    model = fold_batch_norm(load(folder))
     class_names = run.read_config()["data"]["class_names"]
     found = run.read_metrics()
     store = open_pictures(images, model, class_names)

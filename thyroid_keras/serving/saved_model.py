@@ -11,6 +11,7 @@ from thyroid_keras.archs import list_archs
 from thyroid_keras.data.augment import GREY_LEVEL
 from thyroid_keras.data.decode import decode
 from thyroid_keras.data.resize import resize
+from thyroid_keras.folding import fold_batch_norm
 from thyroid_keras.loading import float32_twin, load
 from thyroid_keras.prediction import class_probabilities, input_size
 from thyroid_keras.runs import Run, RunError, write_json
@@ -64,7 +65,7 @@ def export(folder, *, to=None, say=print):
         from thyroid_keras.serving.signatures import write_signatures
 
         class_names = config["data"]["class_names"]
-        write_signatures(path, model, class_names, metrics["threshold"])
+        write_signatures(path, fold_batch_norm(model), class_names, metrics["threshold"])
         write_json(path / CARD, model_card(config, metrics, model))
         _check(path, model)
 
