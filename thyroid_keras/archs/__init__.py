@@ -1,12 +1,14 @@
 """Architectures: one Functional builder each, by name."""
 
 from thyroid_keras.archs.cs_agnet import cs_agnet, ds_agnet, vgg_unet, vgg_unet_seg
+from thyroid_keras.archs.fan import fan
 from thyroid_keras.archs.sononet import ag_sononet, sononet
 
 ARCHS = {
     "ag_sononet": ag_sononet,
     "cs_agnet": cs_agnet,
     "ds_agnet": ds_agnet,
+    "fan": fan,
     "sononet": sononet,
     "vgg_unet": vgg_unet,
     "vgg_unet_seg": vgg_unet_seg,

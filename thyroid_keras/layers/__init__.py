@@ -2,8 +2,19 @@
 
 from thyroid_keras.layers.attention_pool import AttentionPool
 from thyroid_keras.layers.batch_norm import BatchNorm
+from thyroid_keras.layers.feedback import FeedbackGate
 from thyroid_keras.layers.grid_attention import GridAttention
+from thyroid_keras.layers.lap import LAP, LAPClassifier
 from thyroid_keras.layers.votes import CombineVotes
 from thyroid_keras.layers.whitening import Whitening
 
-__all__ = ["AttentionPool", "BatchNorm", "CombineVotes", "GridAttention", "Whitening"]
+__all__ = [
+    "LAP",
+    "AttentionPool",
+    "BatchNorm",
+    "CombineVotes",
+    "FeedbackGate",
+    "GridAttention",
+    "LAPClassifier",
+    "Whitening",
+]

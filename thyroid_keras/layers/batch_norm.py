@@ -16,7 +16,8 @@ class BatchNorm(layers.BatchNormalization):
 
     Call arguments:
         inputs: `(B, H, W, C)`; any other rank or axis takes Keras's own path.
-        training: bool, whether to use and to update the statistics of the batch.
+        training: bool, whether to use the statistics of the batch.
+        update: bool, whether to add them to the moving ones, where they are used.
 
     Returns:
         A tensor of the shape and dtype of `inputs`.
@@ -24,7 +25,7 @@ class BatchNorm(layers.BatchNormalization):
     Reference: Ioffe and Szegedy 2015, arXiv:1502.03167, Algorithms 1 and 2.
     """
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs, training=None, mask=None, update=True):
         fusable = (
             keras.backend.backend() == "tensorflow"
             and len(inputs.shape) == 4
@@ -35,11 +36,17 @@ class BatchNorm(layers.BatchNormalization):
             and not self.renorm
             and not self.synchronized
         )
-        if not fusable or not (training and self.trainable):
-            return super().call(inputs, training=training, mask=mask)
-        return self._fused_training_pass(inputs)
+        learning = training and self.trainable
+        if fusable and learning:
+            return self._fused_training_pass(inputs, update)
+        moving = self.moving_mean, self.moving_variance
+        before = [] if update or not learning else [ops.copy(v) for v in moving]
+        y = super().call(inputs, training=training, mask=mask)
+        for variable, value in zip(moving, before, strict=False):
+            variable.assign(value)
+        return y
 
-    def _fused_training_pass(self, inputs):
+    def _fused_training_pass(self, inputs, update):
         import tensorflow as tf  # only on its own backend
 
         # In bfloat16 the fused kernel takes a path slower than the unfused one.
@@ -47,7 +54,8 @@ class BatchNorm(layers.BatchNormalization):
         gamma_C, beta_C = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
         normalise = _on_gpu if tf.config.list_physical_devices("GPU") else _on_cpu
         y_BHWC, mean_C, variance_C = normalise(tf, x_BHWC, gamma_C, beta_C, self.epsilon)
-        for moving, batch in ((self.moving_mean, mean_C), (self.moving_variance, variance_C)):
+        statistics = ((self.moving_mean, mean_C), (self.moving_variance, variance_C))
+        for moving, batch in statistics if update else ():
             moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
         return ops.cast(y_BHWC, self.compute_dtype)
 
