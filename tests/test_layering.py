@@ -10,6 +10,7 @@ LOW = {"answers", "folding", "layers", "losses", "metrics", "runs", "_quiet", "_
 LEARNING = {"archs", "data", "explain", "loading", "recipes", "training"}
 MAY_IMPORT = {
     **{part: set() for part in LOW},
+    "folding": {"layers"},
     "archs": {"layers"},
     "data": set(),
     "loading": set(),
@@ -60,8 +61,8 @@ COMMANDS = {
     "__init__",
 }
 ONLY_IN = {
-    "tensorflow": {"_quiet", "layers/batch_norm", "data/pipeline", "training/backend",
-                   "training/adam", "training/sgd", "benchmarking/profile",
+    "tensorflow": {"_quiet", "layers/batch_norm", "layers/joined_conv", "data/pipeline",
+                   "training/backend", "training/adam", "training/sgd", "benchmarking/profile",
                    "serving/decode", "serving/octets", "serving/resize", "serving/signatures",
                    "serving/upright"},
     "jax": {"training/backend"},

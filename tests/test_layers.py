@@ -3,11 +3,12 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from check import check_layer, ramp, run_python
 from keras import ops
 from scipy import ndimage
 
-from thyroid_keras.layers import AttentionPool, BatchNorm, GridAttention
+from thyroid_keras.layers import AttentionPool, BatchNorm, GridAttention, JoinedConv2D
 from thyroid_keras.layers.grid_attention import _resize
 
 NORMALIZATIONS = ("mean_flow", "softmax", "sigmoid", "range")
@@ -205,13 +206,55 @@ def test_attention_pool_is_the_weighted_sum():
         AttentionPool("max")
 
 
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "arguments", [{}, {"strides": 2, "use_bias": False, "activation": "relu"}, {"dilation_rate": 2}]
+)
+def test_joined_convolution_is_that_of_the_concatenation(arguments, policy):
+    parts = [ramp(2, 13, 10, 5), 1 - ramp(2, 13, 10, 3)]
+    inputs = [keras.Input(x.shape[1:]) for x in parts]
+    settings = {"padding": "same", "dtype": policy} | arguments
+    joined = JoinedConv2D(4, 3, **settings)
+    conv = keras.layers.Conv2D(4, 3, **settings)
+    models = [
+        keras.Model(inputs, joined(inputs)),
+        keras.Model(inputs, conv(keras.layers.Concatenate()(inputs))),
+    ]
+    models[1].set_weights(models[0].get_weights())
+    found = [gradients_of(model, parts) for model in models]
+    scale = 3e-2 if policy == "mixed_bfloat16" else 2e-6
+    for ours, theirs in zip(*found, strict=True):
+        assert ours.shape == theirs.shape
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=scale * np.abs(theirs).max())
+    twin = JoinedConv2D.from_config(joined.get_config())
+    twin(parts)
+    twin.set_weights(joined.get_weights())
+    np.testing.assert_array_equal(twin(parts), joined(parts))
+
+
+def gradients_of(model, parts):
+    """What a model puts out, and the gradients of its inputs and weights, as float32."""
+    parts = [tf.constant(x) for x in parts]
+    with tf.GradientTape() as tape:
+        tape.watch(parts)
+        y = tf.cast(model(parts), "float32")
+        loss = tf.reduce_mean(y * ramp(*y.shape))
+    found = tape.gradient(loss, [*parts, *(v.value for v in model.trainable_variables)])
+    return [np.asarray(tf.cast(x, "float32")) for x in (y, *found)]
+
+
+def test_joined_convolution_wants_a_list():
+    with pytest.raises(ValueError, match="takes a list of feature maps. Received: input_shape"):
+        JoinedConv2D(4, 3)(ramp(2, 13, 10, 5))
+
+
 def test_layers_agree_on_jax():
     code = """
 import sys; sys.path.insert(0, "tests")
 import numpy as np
 from check import ramp
 import keras
-from thyroid_keras.layers import BatchNorm, GridAttention
+from thyroid_keras.layers import BatchNorm, GridAttention, JoinedConv2D
 keras.utils.set_random_seed(3)
 gate = GridAttention(4, gate_bias=True)
 x, g = ramp(2, 13, 10, 5), ramp(2, 4, 3, 6)
@@ -219,7 +262,11 @@ gate(x, g)
 gate.set_weights([ramp(*w.shape) - 0.4 for w in gate.get_weights()])
 norm = BatchNorm()
 y = norm(x, training=True)
+conv = JoinedConv2D(4, 3)
+conv([x, 1 - x])
+conv.set_weights([ramp(*w.shape) - 0.4 for w in conv.get_weights()])
 out = [gate(x, g), y, norm.moving_variance]
+out.append(conv([x, 1 - x]))
 print(keras.backend.backend(), *[float(keras.ops.sum(o * ramp(*o.shape))) for o in out])
 """
     here = run_python(code).split()

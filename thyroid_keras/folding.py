@@ -6,8 +6,10 @@ import keras
 import numpy as np
 from keras import layers
 
+from thyroid_keras.layers import JoinedConv2D
+
 # which of a kernel's last two axes counts the channels it puts out
-FILTERS = {layers.Conv2D: (1, -1), layers.Conv2DTranspose: (-1, 1)}
+FILTERS = {layers.Conv2D: (1, -1), JoinedConv2D: (1, -1), layers.Conv2DTranspose: (-1, 1)}
 
 
 def fold_batch_norm(model):

@@ -3,6 +3,7 @@
 from keras import layers
 
 from thyroid_keras.layers.batch_norm import BatchNorm
+from thyroid_keras.layers.joined_conv import JoinedConv2D
 
 # Of the moving statistics. Keras's 0.99 still holds a third of the first weights' statistics
 # after 100 steps, which is all that a small data set has in several epochs.
@@ -14,9 +15,11 @@ NORM = {"momentum": MOMENTUM}
 def conv_bn_relu(x, filters, *, kernel_size=3, name, conv=CONV, norm=NORM):
     """Convolution (same padding, with bias), batch normalisation, ReLU.
 
-    `conv` and `norm` are further arguments of the first two layers.
+    `x` is a tensor, or a list of those that are joined along the channels; `conv` and
+    `norm` are further arguments of the first two layers.
     """
-    x = layers.Conv2D(filters, kernel_size, padding="same", name=name, **conv)(x)
+    kind = JoinedConv2D if isinstance(x, list) else layers.Conv2D
+    x = kind(filters, kernel_size, padding="same", name=name, **conv)(x)
     x = BatchNorm(name=f"{name}_bn", **norm)(x)
     return layers.ReLU(name=f"{name}_relu")(x)
 

@@ -116,7 +116,7 @@ def _encoder(image_shape, stage_filters):
                 kernel_initializer="he_normal",
                 name=f"pyramid{s}",
             )(scaled)
-            x = layers.Concatenate(name=f"inject{s}")([detail, x])
+            x = [detail, x]
         taps[s] = conv_stack(x, filters, convs, name=f"stage{s}")
         x = layers.MaxPooling2D(2, name=f"pool{s}")(taps[s])
     return image, taps, conv_stack(x, stage_filters[4], 2, name="bridge")
@@ -133,8 +133,7 @@ def _decoder(taps, bridge, stage_filters, mask_bias, *, gated):
         x = layers.Conv2DTranspose(
             filters, 2, strides=2, kernel_initializer="he_normal", name=f"up{level}"
         )(x)
-        x = layers.Concatenate(name=f"join{level}")([x, skip])
-        x = conv_stack(x, filters, 2, name=f"decoder{level}")
+        x = conv_stack([x, skip], filters, 2, name=f"decoder{level}")
         masks[MASKS[level]] = layers.Conv2D(
             1,
             1,

@@ -38,7 +38,7 @@ def count_flops(model):
         model(np.zeros((1, *model.input_shape[1:]), "float32"))
     for layer, inputs, outputs in calls:
         transposed = isinstance(layer, keras.layers.Conv2DTranspose)
-        positions = math.prod((inputs if transposed else outputs)[:-1])
+        positions = math.prod((inputs.shape if transposed else outputs.shape)[:-1])
         flops = 2 * math.prod(layer.kernel.shape) * positions
         passes = 1 + layer.trainable + (layer not in reading_data)
         forward += flops
@@ -59,13 +59,13 @@ def _reading_data(model):
 
 @contextlib.contextmanager
 def _recorded_calls():
-    """Lends a list that fills with `(layer, input shape, output shape)` of each call."""
+    """Lends a list that fills with `(layer, inputs, outputs)` of each call."""
     calls, original = [], keras.layers.Layer.__call__
 
     def call(layer, *args, **kwargs):
         outputs = original(layer, *args, **kwargs)
         if isinstance(layer, ONE_KERNEL):
-            calls.append((layer, tuple(args[0].shape), tuple(outputs.shape)))
+            calls.append((layer, args[0], outputs))
         return outputs
 
     keras.layers.Layer.__call__ = call

@@ -4,6 +4,7 @@ from thyroid_keras.layers.attention_pool import AttentionPool
 from thyroid_keras.layers.batch_norm import BatchNorm
 from thyroid_keras.layers.feedback import FeedbackGate
 from thyroid_keras.layers.grid_attention import GridAttention
+from thyroid_keras.layers.joined_conv import JoinedConv2D
 from thyroid_keras.layers.lap import LAP, LAPClassifier
 from thyroid_keras.layers.votes import CombineVotes
 from thyroid_keras.layers.whitening import Whitening
@@ -15,6 +16,7 @@ __all__ = [
     "CombineVotes",
     "FeedbackGate",
     "GridAttention",
+    "JoinedConv2D",
     "LAPClassifier",
     "Whitening",
 ]
