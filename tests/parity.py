@@ -102,6 +102,15 @@ def errors(model, images, classes, said):
     return {name: float(value) for name, value in result.items()}
 
 
+def map_errors_in_float64(path):
+    """Largest difference of the maps of an oracle from those of our network in float64."""
+    keras.config.set_dtype_policy("float64")
+    model, images, _, said = oracle_case(path)
+    keras.config.set_dtype_policy("float32")
+    maps = tk.explain.attention_maps(model, images)
+    return float(max(np.abs(maps[g] - said[g]).max() for g in maps))
+
+
 def _train_once(model, images, classes, outputs):
     loss, weights = keras.losses.SparseCategoricalCrossentropy(from_logits=True), None
     if outputs:
