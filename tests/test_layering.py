@@ -11,7 +11,7 @@ LEARNING = {"archs", "data", "explain", "loading", "recipes", "training"}
 MAY_IMPORT = {
     **{part: set() for part in LOW},
     "folding": {"layers"},
-    "archs": {"layers"},
+    "archs": {"layers", "loading"},  # to start from a model of one's own
     "data": set(),
     "loading": set(),
     "training": {"losses", "metrics", "runs"},

@@ -1,15 +1,28 @@
 """Architectures: one Functional builder each, by name."""
 
+from thyroid_keras.archs.border_unet import border_unet
 from thyroid_keras.archs.cs_agnet import cs_agnet, ds_agnet, vgg_unet, vgg_unet_seg
+from thyroid_keras.archs.densenet import densenet40, densenet161
 from thyroid_keras.archs.fan import fan
+from thyroid_keras.archs.resnet import resnet18, resnet34, resnet50, resnet152
 from thyroid_keras.archs.sononet import ag_sononet, sononet
+from thyroid_keras.archs.vgg import vgg16, vgg19
 
 ARCHS = {
     "ag_sononet": ag_sononet,
+    "border_unet": border_unet,
     "cs_agnet": cs_agnet,
+    "densenet40": densenet40,
+    "densenet161": densenet161,
     "ds_agnet": ds_agnet,
     "fan": fan,
+    "resnet18": resnet18,
+    "resnet34": resnet34,
+    "resnet50": resnet50,
+    "resnet152": resnet152,
     "sononet": sononet,
+    "vgg16": vgg16,
+    "vgg19": vgg19,
     "vgg_unet": vgg_unet,
     "vgg_unet_seg": vgg_unet_seg,
 }
