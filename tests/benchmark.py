@@ -26,6 +26,7 @@ from thyroid_keras.data.phantom import phantom, phantom_planes
 from thyroid_keras.data.pipeline import dataset
 from thyroid_keras.data.samples import Sample, SampleTable
 from thyroid_keras.data.store import PixelStore
+from thyroid_keras.folding import fold_batch_norm
 from thyroid_keras.layers import BatchNorm
 from thyroid_keras.losses import FocalTversky
 from thyroid_keras.recipes.collaborative import targets
@@ -181,6 +182,31 @@ def benchmark_fit(steps=60, epochs=3):
     )
 
 
+def benchmark_feedback(side=224, batch_size=8, rounds=20):
+    """Processor time of prediction by FAN with and without feedback, folded, in turns."""
+    images = np.random.default_rng(0).random((batch_size, side, side, 1), np.float32)
+    for eta in (7, 14, 28, 56, 112):
+        shape = {"image_shape": (side, side, 1), "eta": eta}
+        networks = {
+            name: fold_batch_norm(tk.build("fan", feedback=name, **shape))
+            for name in ("none", "recurrent")
+        }
+        seconds = {name: [] for name in networks}
+        for turn in range(rounds + 1):
+            for name, network in networks.items():
+                start = time.process_time()
+                network.predict_on_batch(images)
+                if turn:
+                    seconds[name].append(time.process_time() - start)
+        none, recurrent = (np.array(times) for times in seconds.values())
+        pairs, best = np.median(recurrent / none), min(recurrent) / min(none)
+        print(
+            f"feedback, eta {eta}: {pairs:.3f} times the processor time without (median of "
+            f"pairs), {best:.3f} (best); {1e3 * min(none) / batch_size:.1f} ms an image without",
+            flush=True,
+        )
+
+
 def benchmark_streaming():
     """Peak memory of one epoch over 5,000 and over 50,000 files without a cache."""
     with tempfile.TemporaryDirectory() as folder:
@@ -234,6 +260,7 @@ def main():
         "pipeline",
         "precision",
         "fit",
+        "feedback",
         "streaming",
         "audit",
         "near",

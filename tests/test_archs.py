@@ -69,7 +69,14 @@ def test_one_step_moves_every_weight_of_sononet(name, jit):
 
 
 @pytest.mark.parametrize(
-    ("name", "jit"), [*((name, True) for name in ARCHS), ("cs_agnet", False), ("vgg_unet", False)]
+    ("name", "jit"),
+    [
+        ("cs_agnet", False),
+        ("vgg_unet", False),
+        ("cs_agnet", True),
+        # parts of it, which XLA compiles as slowly
+        *(pytest.param(n, True, marks=pytest.mark.slow) for n in ARCHS if n != "cs_agnet"),
+    ],
 )
 def test_one_step_moves_every_weight(name, jit):
     model = tk.build(name, **SMALL)

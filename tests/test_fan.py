@@ -142,7 +142,9 @@ def test_the_map_fed_back_takes_no_gradient():
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [({"eta": 9}, "`eta`"), ({"kappa": 9}, "`kappa`"), ({"kappa": 0}, "`kappa`"),
-     ({"passes": 0}, "`passes`"), ({"feedback": "epoch"}, "`feedback`"),
+     ({"passes": 0}, "`passes`"), ({"feedback": "back"}, "`feedback`"),
+     ({"passes": 1, "feedback": "epoch"}, "`passes`"), ({"num_images": 3}, "`num_images`"),
+     ({"num_images": 0, "feedback": "epoch"}, "`num_images`"),
      ({"gate_at": "input"}, "`gate_at`"), ({"form": "tanh"}, "`form`"),
      ({"image_shape": (32, 48, 1)}, "`image_shape`")],
 )  # fmt: skip

@@ -16,6 +16,7 @@ CS_AGNET = {"image_shape": (32, 48, 1), "stage_filters": (2, 3, 4, 5, 6)}
 NETWORKS = [
     ("cs_agnet", CS_AGNET),
     ("sononet", SONONET | {"use_bias": False}),
+    ("fan", {"image_shape": (32, 32, 1), "eta": 8, "passes": 3}),  # whose last stage is shared
     *(("ag_sononet", SONONET | {"aggregation": a}) for a in ("mean", "deep_sup", "ft", "concat")),
 ]
 
@@ -108,6 +109,7 @@ def test_other_models_are_returned_as_they_are():
     assert fold_batch_norm(model) is model
 
 
+@pytest.mark.slow
 def test_folds_on_jax():
     code = f"""
 import sys; sys.path.insert(0, "tests")

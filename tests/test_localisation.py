@@ -328,7 +328,7 @@ def squares(count=10, **fields):
 def test_answers_and_places_come_from_one_pass():
     model, counter = counted_network()
     store = PixelStore(squares(), (32, 32))
-    probabilities, boxes = locate(model, store, 0.5, batch_size=4)
+    probabilities, boxes, _ = locate(model, store, 0.5, batch_size=4)
     assert int(counter.seen.numpy()) == 10, "each image once"
     np.testing.assert_allclose(judge(model, store, [0.5])[0], probabilities, atol=1e-6)
     pixels = store.read(np.arange(10))[0] / np.float32(255)

@@ -178,6 +178,8 @@ def test_text_leak_marks_the_label():
         ({"crop": "half"}, "crop='half'"),
         ({"text_leak": -0.1}, r"text_leak=-0\.1"),
         ({"text_leak": "all"}, "text_leak='all'"),
+        ({"typicality": -1}, "typicality=-1"),
+        ({"typicality": float("inf")}, "typicality=inf"),
     ],
 )
 def test_wrong_arguments_are_named(wrong, named):

@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from thyroid_keras.data.phantom import phantom
+from thyroid_keras.recipes import RECIPES
 
 
 def brightness_features(image):
@@ -60,6 +61,12 @@ HONEST = [
 def test_brightness_does_not_tell(target, crop, most):
     table = phantom(240, views=1, image_size=64, target=target, crop=crop, seed=7, progress=False)
     assert brightness_auc(table) <= most
+
+
+def test_brightness_does_not_tell_typical_nodules_either():
+    typicality = RECIPES["fan"]["quick"].phantom_typicality
+    options = {"image_size": 64, "target": "malignancy", "typicality": typicality, "seed": 7}
+    assert brightness_auc(phantom(240, views=1, progress=False, **options)) <= 0.75
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from thyroid_keras.data.phantom import simulate
 from thyroid_keras.data.phantom.anatomy import Neck, paint_carotid
 from thyroid_keras.data.phantom.foci import paint_blob
 from thyroid_keras.data.phantom.nodules import Nodule, Place
-from thyroid_keras.data.phantom.tirads import acr_level, acr_points, draw_descriptors
+from thyroid_keras.data.phantom.tirads import TABLE, acr_level, acr_points, draw_descriptors
 from thyroid_keras.data.phantom.ultrasound import Probe, Scene, bell, scan, speckle
 
 
@@ -120,6 +120,20 @@ def test_descriptors_follow_the_label_with_overlap():
         assert 0 < benign < malignant - 0.1 < 0.9, name
     points = [np.mean([found["points"] for found in drawn[label]]) for label in (False, True)]
     assert points[1] > points[0] + 2
+
+
+def test_typical_nodules_are_tilted_towards_their_diagnosis():
+    rng, typicality = np.random.default_rng(0), 0.5
+    for malignant in (False, True):
+        drawn = [
+            draw_descriptors(rng, malignant=malignant, typicality=typicality) for _ in range(1500)
+        ]
+        for name in ("margin", "echogenicity", "shape"):
+            chances = {v: p[malignant] * (p[malignant] / p[1 - malignant]) ** typicality
+                       for v, p in TABLE[name].items()}  # fmt: skip
+            for value, chance in chances.items():
+                share = np.mean([found[name] == value for found in drawn])
+                assert share == pytest.approx(chance / sum(chances.values()), abs=0.05)
 
 
 def test_shape_and_margin_are_drawn_as_described():

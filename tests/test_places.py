@@ -24,7 +24,7 @@ from thyroid_keras.ensemble import ensemble
 from thyroid_keras.evaluation import evaluate
 from thyroid_keras.examples import read_examples
 from thyroid_keras.explain import __main__ as explain_command
-from thyroid_keras.inspection import explain
+from thyroid_keras.explanation import explain
 from thyroid_keras.layers import GridAttention
 from thyroid_keras.narration import conclusion
 from thyroid_keras.pooling import _out_of_fold, _pooled_figures

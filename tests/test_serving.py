@@ -252,7 +252,7 @@ def test_flipped_bits_are_never_read_in_two_ways():
     assert 100 < sum(refused) < 250
 
 
-SIZES = [(32, 32), (17, 40)]
+SIZES = [(32, 32), (17, 40), (112, 112)]
 SHAPES = [
     (1, 1),
     (1, 500),

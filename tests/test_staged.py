@@ -12,6 +12,7 @@ from thyroid_keras.data.splits import make_splits
 from thyroid_keras.layers import CombineVotes
 from thyroid_keras.recipes import RECIPES, staged
 from thyroid_keras.recipes.feeding import augmentation_of, feed
+from thyroid_keras.recipes.rates import schedule
 from thyroid_keras.training import SettingError, Training, override
 from thyroid_keras.training.sgd import SGD
 
@@ -94,17 +95,17 @@ def test_votes_are_combined_by_the_rule_of_the_recipe(splits, tmp_path):
 
 def test_rate_warms_up_and_falls_by_the_epoch():
     recipe, steps = RECIPES["sononet"]["paper"], 7
-    schedule = staged._schedule(recipe, steps, 300)
+    rates = schedule(recipe, steps, 300)
     # the paper's: 0.01 for 5 epochs, then 0.1, and a tenth every 100 epochs
     expected = {0: 0.01, 4: 0.01, 5: 0.1, 99: 0.1, 100: 0.01, 199: 0.01, 200: 0.001, 299: 0.001}
     for epoch, rate in expected.items():
         for step in (epoch * steps, epoch * steps + steps - 1):
-            assert float(schedule(step)) == pytest.approx(rate, rel=1e-5), epoch
+            assert float(rates(step)) == pytest.approx(rate, rel=1e-5), epoch
 
 
 def test_cosine_rises_first():
     recipe = override(RECIPES["sononet"]["quick"], ["warm_up_epochs=2", "warm_up_factor=0.2"])
-    rates = [float(staged._schedule(recipe, 10, 12)(step)) for step in range(121)]
+    rates = [float(schedule(recipe, 10, 12)(step)) for step in range(121)]
     assert rates[0] == pytest.approx(0.2 * recipe.learning_rate)
     assert np.argmax(rates) == 20 and rates[20] == pytest.approx(recipe.learning_rate)
     assert rates[-1] == pytest.approx(0, abs=1e-7)

@@ -13,7 +13,7 @@ import thyroid_keras as tk
 from thyroid_keras.data.samples import DataError
 from thyroid_keras.data.splits import make_splits
 from thyroid_keras.losses import FocalTversky
-from thyroid_keras.recipes import RECIPES, cs_agnet
+from thyroid_keras.recipes import RECIPES
 from thyroid_keras.recipes.collaborative import draw_pixel_labels
 from thyroid_keras.recipes.feeding import feed, open_stores, train_batches, val_batches
 from thyroid_keras.training import (
@@ -28,7 +28,7 @@ from thyroid_keras.training import (
 )
 from thyroid_keras.training.backend import set_precision
 from thyroid_keras.training.checkpoints import CheckpointError, Checkpoints, Record
-from thyroid_keras.training.recipe import describe
+from thyroid_keras.training.settings import describe
 
 TINY = ["image_size=32", "stage_filters=2,3,4,5,6", "batch_size=8", "rotation_deg=10"]
 
@@ -260,7 +260,14 @@ def test_a_kill_while_saving_loses_nothing(tmp_path, monkeypatch):
     assert kept.latest()[0].epoch == 3
 
 
-@pytest.mark.parametrize("arch", sorted(cs_agnet.RECIPES))
+@pytest.mark.parametrize(
+    "arch",
+    [
+        "cs_agnet",
+        "vgg_unet",
+        *(pytest.param(a, marks=pytest.mark.slow) for a in ("ds_agnet", "vgg_unet_seg")),
+    ],
+)
 def test_every_recipe_trains_saves_and_loads(arch, tmp_path, splits):
     if arch == "vgg_unet":  # one of them in mixed precision
         set_precision("mixed_bfloat16")
@@ -284,7 +291,9 @@ OPTIONS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=" ".join)
+@pytest.mark.parametrize(
+    "options", [OPTIONS[0], pytest.param(OPTIONS[1], marks=pytest.mark.slow)], ids=" ".join
+)
 def test_every_option_trains(options, tmp_path, splits):
     recipe = tiny("segmentation_epochs=1", "epochs=1", *options)
     context = training(tmp_path)

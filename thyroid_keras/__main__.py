@@ -13,6 +13,7 @@ COMMANDS = {
     "export": "the model for TensorFlow Serving, decoding included",
     "table": "a paper's table as a grid of runs, beside the paper's figures",
     "check_data": "everything wrong with a data set, and what is in it",
+    "borders": "pictures without what scanners draw around and over them",
     "bench": "how fast a recipe trains here, and how fast it could",
     "convert": "other people's weights as a model of ours",
 }

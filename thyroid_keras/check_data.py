@@ -18,6 +18,18 @@ def main(arguments=None):
     add("--target", help="which labels, where the data has several, e.g. calcification")
     add("--format", choices=sorted(FORMATS), help="of the data, if not recognised")
     add("--folds", type=int, metavar="K", help="for a cross-validation: enough groups for K folds?")
+    add(
+        "--shortcuts",
+        action="store_true",
+        help="how well the labels can be read off what lies outside the nodule",
+    )
+    add(
+        "--borders",
+        default="none",
+        metavar="none|classical|RUN",
+        help="how borders and text are removed before shortcuts are looked for, as by the setting "
+        "of that name of `train`",
+    )
     add("--on-bad", choices=ON_BAD, default="fail", help="skip: faulty files are left out")
     add("--json", metavar="FILE", help="writes all that was found to FILE, too")
     cli.run(check_data, **vars(parser.parse_args(arguments)))

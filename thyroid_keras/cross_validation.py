@@ -1,18 +1,21 @@
 """Grouped cross-validation; what `crossval` does, and `evaluate` with its folder."""
 
 import contextlib
+import dataclasses
 import datetime
 import os
 
 import keras
 
 from thyroid_keras import experiment
+from thyroid_keras.borders import borders_in, keep_network
 from thyroid_keras.evaluation import evaluate_table
 from thyroid_keras.loading import load
 from thyroid_keras.narration import conclusion, spread
+from thyroid_keras.nodules import map_thresholds
 from thyroid_keras.other_data import describe_other, evaluation_folder, other_table
 from thyroid_keras.pooling import fold_run, pool
-from thyroid_keras.preparation import check_same, choose_recipe
+from thyroid_keras.preparation import check_same, choose_recipe, recipe_of
 from thyroid_keras.runs import (
     Run,
     RunError,
@@ -61,6 +64,11 @@ def crossval(
         Diverged, Interrupted: if a training did not reach its end.
     """
     chosen = choose_recipe(arch, recipe, settings)
+    if arch == "border_unet":
+        raise SettingError(
+            "border_unet has no classes whose answers could be pooled; `train` it with --folds K "
+            f"--fold I. Received: arch={arch!r}"
+        )
     if folds < 2:
         raise SettingError(f"--folds must be at least 2. Received: folds={folds}")
     if resume and out is None:
@@ -94,6 +102,7 @@ def crossval(
                     say=run.log if fold else say,  # the others are told the same
                 )
             if not run.config.exists():
+                keep_network(run, chosen.borders)
                 _write_config(run, chosen, source, seed, settled)
             if fold:
                 say(f"Fold {fold}: {next(conclusion(found, one))}")
@@ -124,7 +133,8 @@ def evaluate(folder, *, data=None, say=print):
         if data is None:
             return run, _pool(run, say)
         Run.open(folder, "model", "metrics", "split")
-        recipe = choose_recipe(config["arch"], config["scale"], ())
+        recipe = recipe_of(config)
+        recipe = dataclasses.replace(recipe, borders=borders_in(run, recipe.borders))
         learned = {row["sha256"]: row["image"] for row in read_csv(run.split)}
         table = other_table(data, config, learned, recipe)
         below = evaluation_folder(run, data)
@@ -171,4 +181,5 @@ def _thresholds(found):
         "label_origin": found["threshold_origin"],
         "mask": masks.get("threshold", 0.5),
         "mask_origin": masks.get("threshold_origin", "0.5, since no image had a true mask"),
+        **map_thresholds(found),
     }

@@ -1,19 +1,32 @@
 """What `check_data` says of a data set."""
 
+import dataclasses
 import os
 
 import rich.box
 import rich.console
 import rich.table
 
+from thyroid_keras.borders import border_remover
 from thyroid_keras.data.audit import audit
 from thyroid_keras.runs import write_json
+from thyroid_keras.shortcuts import audit_shortcuts
 from thyroid_keras.training import SettingError
 
 _SHOWN = 50  # items of one kind of warning; --json has all
 
 
-def check_data(path, *, target=None, format=None, folds=None, on_bad="fail", json=None):
+def check_data(
+    path,
+    *,
+    target=None,
+    format=None,
+    folds=None,
+    shortcuts=False,
+    borders="none",
+    on_bad="fail",
+    json=None,
+):
     """Audits a data set, prints what it holds and what may be wrong, and raises what is.
 
     Args:
@@ -21,6 +34,9 @@ def check_data(path, *, target=None, format=None, folds=None, on_bad="fail", jso
         target: which labels, where it has several; `None`: the first kind.
         format: one of `FORMATS`; `None`: recognised by the layout.
         folds: int >= 2, of a cross-validation; `None`: training, validation and test.
+        shortcuts: bool, whether to measure how well the label can be told by what lies
+            outside the nodule, see `shortcuts.audit_shortcuts`, where the data has no faults.
+        borders: see `borders.border_remover`; applied before shortcuts are looked for.
         on_bad: `"fail"`, or `"skip"`: faults of single files are no errors.
         json: path of a file to write all of it to; `None`: none.
 
@@ -30,31 +46,56 @@ def check_data(path, *, target=None, format=None, folds=None, on_bad="fail", jso
     Raises:
         DataError: with every fault.
         SettingError: if `folds` is below 2.
+        ModelError: if `borders` names no network that finds them.
         RunError: if `json` cannot be written.
     """
     if folds is not None and folds < 2:
         raise SettingError(f"--folds must be at least 2. Received: folds={folds}")
+    clean = border_remover(borders)
     found = audit(os.fspath(path), target=target, format=format, num_folds=folds)
     console = rich.console.Console(highlight=False, soft_wrap=True)
     console.print(_table(found), markup=False)
     for kind, items in found.warnings.items():
         _list(console, kind, items)
     _list(console, "Notes", found.reader_notes)
+    told = None
+    if shortcuts and found.table.samples and not (found.problems and on_bad == "fail"):
+        told = audit_shortcuts(dataclasses.replace(found.table, clean=clean))
+        _print_shortcuts(console, told, borders)
     if json is not None:
-        write_json(
-            json,
-            found.summary
-            | {
-                "faults": found.table.faults,
-                "excluded": found.table.excluded,
-                "warnings": found.warnings,
-                "notes": found.table.notes,
-            },
-        )
+        facts = {
+            "faults": found.table.faults,
+            "excluded": found.table.excluded,
+            "warnings": found.warnings,
+            "notes": found.table.notes,
+        }
+        write_json(json, found.summary | facts | ({"shortcuts": told} if told else {}))
     found.accept(on_bad)
     _list(console, "Left out", found.table.excluded)
     console.print("\nThe rest has no faults." if found.problems else "\nNo faults.")
     return found
+
+
+def _print_shortcuts(console, told, borders):
+    removed = "" if borders == "none" else f", borders removed ({borders})"
+    console.print(f"\nShortcuts{removed}", style="bold", markup=False)
+    if "reason" in told:
+        console.print(f"  none looked for: {told['reason']}", markup=False)
+        return
+    n = f"{told['n']} samples in {told['groups']} groups ({told['group_unit']})"
+    console.print(f"  AUC with 95 % interval by group, cross-validated, {n}", markup=False)
+    for entry in told["features"]:
+        line = f"  {entry['name']:<20} {_auc(entry['roc_auc']):<22} {entry['what']}"
+        console.print(line, markup=False)
+    name, figure = told["largest"]["name"], told["largest"]["roc_auc"]
+    console.print(f"  largest: {name}, {_auc(figure)}; {figure['note']}", markup=False)
+
+
+def _auc(figure):
+    if figure["value"] is None:
+        return figure["reason"]
+    interval = figure.get("ci95")
+    return f"{figure['value']:.3f}" + (" ({:.3f} to {:.3f})".format(*interval) if interval else "")
 
 
 def _list(console, title, items):

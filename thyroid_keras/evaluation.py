@@ -1,5 +1,7 @@
 """From a trained model and its splits to everything that a run folder says about it."""
 
+import functools
+
 import numpy as np
 
 from thyroid_keras import metrics
@@ -7,16 +9,23 @@ from thyroid_keras.data.boxes import true_boxes
 from thyroid_keras.data.progress import track
 from thyroid_keras.data.store import PixelStore
 from thyroid_keras.examples import write_gallery
+from thyroid_keras.metrics import MASK_THRESHOLDS
+from thyroid_keras.nodules import (
+    choose_map_thresholds,
+    facts_of,
+    figures_of_maps,
+    follow,
+    has_nodules,
+    look,
+)
 from thyroid_keras.places import figures_of_boxes, has_places, with_boxes
 from thyroid_keras.prediction import input_size, judge, locate
 from thyroid_keras.report import write_plots
 from thyroid_keras.report import write_report as write_page
 from thyroid_keras.runs import write_csv, write_json
 
-MASK_THRESHOLDS = np.round(np.arange(0.05, 1.0, 0.05), 2).tolist()
 
-
-def evaluate(run, model, splits, *, batch_size=16, seed=0):
+def evaluate(run, model, splits, *, facts=None, batch_size=16, seed=0):
     """Judges a model on the test split and writes metrics, predictions, plots and page.
 
     Both thresholds, of the class and of the mask, are chosen on the validation split.
@@ -25,6 +34,7 @@ def evaluate(run, model, splits, *, batch_size=16, seed=0):
         run: `runs.Run` with `config.json`.
         model: `keras.Model` that takes images in [0, 1].
         splits: `data.splits.Splits`.
+        facts: dict of what else belongs into `metrics.json`.
         batch_size: int >= 1.
         seed: of the bootstrap.
 
@@ -39,6 +49,10 @@ def evaluate(run, model, splits, *, batch_size=16, seed=0):
         model, store, MASK_THRESHOLDS, batch_size=batch_size, label="Predicting validation images"
     )
     thresholds = choose_thresholds(splits.val, probabilities, counts)
+    if has_nodules(model, splits.val):
+        thresholds |= choose_map_thresholds(
+            model, store, thresholds["label"], batch_size=batch_size
+        )
     if counts is not None:
         counts = counts[..., MASK_THRESHOLDS.index(thresholds["mask"])]
     known = figures_of(splits.val, probabilities, counts, thresholds, seed)
@@ -49,7 +63,7 @@ def evaluate(run, model, splits, *, batch_size=16, seed=0):
         model,
         splits.test,
         thresholds,
-        facts={"validation": validation},
+        facts={"validation": validation} | (facts or {}),
         batch_size=batch_size,
         seed=seed,
     )
@@ -73,8 +87,11 @@ def evaluate_table(run, model, table, thresholds, *, facts=None, batch_size=16, 
     store = open_store(table, model, "test")
     options = {"batch_size": batch_size, "label": "Predicting test images"}
     counts = boxes = truth = None
+    nodules = "map" in thresholds and has_nodules(model, table)
     if has_places(model, table):
-        probabilities, boxes = locate(model, store, thresholds["label"], **options)
+        if nodules:
+            options["look"] = functools.partial(look, thresholds=thresholds)
+        probabilities, boxes, columns = locate(model, store, thresholds["label"], **options)
         truth = true_boxes(store)
     else:
         masks_at = [thresholds.get("mask", 0.5)]
@@ -85,10 +102,18 @@ def evaluate_table(run, model, table, thresholds, *, facts=None, batch_size=16, 
     found |= figures_of(table, probabilities, counts, thresholds, seed) | (facts or {})
     if boxes is not None:
         found["localisation"] = figures_of_boxes(store, truth, boxes, seed)
+    if nodules:
+        named = metrics.decide(probabilities, thresholds["label"])
+        areas, curves = follow(model, store, named, seed=seed)
+        columns |= areas
+        facts = facts_of(store, thresholds) | {"curves": curves}
+        found["maps"] = figures_of_maps(columns, table.groups, facts, seed)
     write_json(run.metrics, found)
     fold = (run.read_config()["data"].get("source") or {}).get("fold")
     rows = prediction_rows(table, probabilities, counts, thresholds, fold)
-    write_csv(run.predictions, rows if boxes is None else with_boxes(rows, truth, boxes))
+    if boxes is not None:
+        rows = with_boxes(rows, truth, boxes, columns)
+    write_csv(run.predictions, rows)
     gallery_of = (model, store, probabilities, thresholds)
     pages = ((write_plots, ()), (write_gallery, gallery_of), (write_page, ()))
     for write, arguments in track(pages, "Drawing the report"):
@@ -119,14 +144,8 @@ def choose_thresholds(table, probabilities, counts):
         )
     if counts is None:
         return chosen
-    positive = counts[1, :, 0] > 0
-    if not positive.any():
-        return chosen | {"mask": 0.5, "mask_origin": "0.5, since no validation image has a mask"}
-    dice = metrics.dice_scores(counts[:, positive]).mean(axis=0)
-    return chosen | {
-        "mask": MASK_THRESHOLDS[int(np.argmax(dice))],
-        "mask_origin": f"largest mean Dice on {positive.sum()} validation images with a mask",
-    }
+    best = metrics.best_threshold(counts)
+    return chosen | dict(zip(("mask", "mask_origin"), best, strict=True))
 
 
 def figures_of(table, probabilities, counts, thresholds, seed):

@@ -6,9 +6,10 @@ from thyroid_keras import metrics
 from thyroid_keras.answers import mask_of
 from thyroid_keras.data.augment import GREY_LEVEL
 from thyroid_keras.data.boxes import true_boxes
-from thyroid_keras.explain import attention_maps, can_localise, localise
+from thyroid_keras.explain import attention_maps, can_localise, gates, localise, unit_maps
 from thyroid_keras.report import Example, choose_examples, gallery, save_figure
 
+CLASS_MAP = "class map"  # warm for the answer, cold against it
 GATES = {
     "attention, gate 3 of the mask": "mask_gate3",
     "attention, gate 1 of the label": "label_gate1",
@@ -23,7 +24,8 @@ def write_gallery(run, model, store, probabilities, thresholds, *, count=2):
         model: `keras.Model` that takes images in [0, 1].
         store: `data.store.PixelStore` of the test images, of the model's size.
         probabilities: `(N, K)`, the answers to all of them.
-        thresholds: dict, `label` and, where the network draws masks, `mask`.
+        thresholds: dict, `label` and, where the network draws masks, `mask`, or where its
+            class map is made one, `map`.
         count: of each kind, see `report.choose_examples`.
     """
     table = store.table
@@ -47,7 +49,8 @@ def read_examples(model, store, picks, probabilities, thresholds, *, boxes=True)
     table, indices = store.table, np.array([index for _, index in picks])
     pixels, masks = store.read(indices)
     decided = metrics.decide(probabilities[indices], thresholds["label"])
-    maps, predicted_masks, found = _ask(model, pixels * GREY_LEVEL, decided)
+    shown = _ask(model, pixels * GREY_LEVEL, decided)
+    maps, predicted_masks, found = shown["maps"], shown.get("masks"), shown.get("boxes")
     truth = None
     if found is not None and boxes:
         truth = true_boxes(store, indices)
@@ -65,8 +68,9 @@ def read_examples(model, store, picks, probabilities, thresholds, *, boxes=True)
                 probabilities=probabilities[i],
                 mask=masks[row, ..., 0] >= 128 if drawn else None,
                 maps={name: values[row] for name, values in maps.items()},
+                signed=(CLASS_MAP,),
                 predicted_mask=None if predicted_masks is None else predicted_masks[row],
-                mask_threshold=thresholds.get("mask", 0.5),
+                mask_threshold=thresholds.get("mask", thresholds.get("map", 0.5)),
                 mask_name="weak mask" if "weak" in (table.mask_source or "") else "true mask",
                 box=None if truth is None else found[row],
                 true_box=None if truth is None else truth[row],
@@ -76,10 +80,13 @@ def read_examples(model, store, picks, probabilities, thresholds, *, boxes=True)
 
 
 def _ask(model, images, class_indices):
-    """What a network has to show: maps by name, its masks, its boxes; `None` where it has none."""
-    if can_localise(model):
-        found = localise(model, images, class_indices)
-        return found.maps, None, found.boxes
-    maps = attention_maps(model, images)
-    shown = {title: maps[name] for title, name in GATES.items() if name in maps}
-    return shown, mask_of(model.predict_on_batch(images)), None
+    """What a network has to show: `maps` by name and, where it has them, `masks` and `boxes`."""
+    if not can_localise(model):
+        maps = attention_maps(model, images)
+        shown = {title: maps[name] for title, name in GATES.items() if name in maps}
+        return {"maps": shown, "masks": mask_of(model.predict_on_batch(images))}
+    found = localise(model, images, class_indices)
+    if gates(model) or found.probabilities.shape[1] != 2:
+        return {"maps": found.maps, "boxes": found.boxes}
+    masks = unit_maps(found.evidence, images.shape[1:3])
+    return {"maps": {CLASS_MAP: found.evidence}, "masks": masks, "boxes": found.boxes}

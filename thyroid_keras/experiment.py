@@ -7,7 +7,7 @@ import time
 
 import keras
 
-from thyroid_keras.evaluation import evaluate as evaluate_model
+from thyroid_keras.borders import borders_in, keep_network
 from thyroid_keras.loading import float32_twin, load
 from thyroid_keras.narration import conclusion, introduction
 from thyroid_keras.other_data import describe_other, evaluation_folder, other_table
@@ -15,10 +15,12 @@ from thyroid_keras.preparation import (
     check_folds,
     check_same,
     choose_recipe,
+    recipe_of,
     split_data,
 )
 from thyroid_keras.recipes import RECIPES
 from thyroid_keras.recipes.feeding import feed
+from thyroid_keras.run_evaluation import evaluate_run
 from thyroid_keras.runs import (
     Run,
     RunError,
@@ -105,6 +107,7 @@ def train(
             say(f"Finished before, and left as it is. Report: {run.report}")
             return run, run.read_metrics()
         splits = split_data(run, source, recipe, seed)
+        keep_network(run, recipe.borders)
         make_deterministic(seed, jit_compile=recipe.jit_compile)
         config = _config(run, recipe, splits, source, seed, precision)
         config["seconds"] = begun.get("seconds", 0.0)
@@ -119,7 +122,7 @@ def train(
         with atomic(run.model) as temporary:
             model.save(temporary)
         write_json(run.config, config | {"parameters": model.count_params()})
-        found = evaluate_model(run, model, splits, seed=seed)
+        found = evaluate_run(run, model, splits, seed=seed, shortcuts=fold in (None, 0))
         write_json(run.config, run.read_config() | {"finished": True})
         for line in conclusion(found, run):
             say(line)
@@ -145,9 +148,8 @@ def evaluate(folder, *, data=None, say=print):
     Run.open(folder, "model", "split")
     with Run.create(folder, resume=True) as run:  # for the lock
         config = run.read_config()
-        recipe = choose_recipe(config["arch"], config["scale"], ())
-        simulated = {name: config["recipe"][name] for name in ("phantom_patients", "phantom_views")}
-        recipe = dataclasses.replace(recipe, **simulated)
+        recipe = recipe_of(config)
+        recipe = dataclasses.replace(recipe, borders=borders_in(run, recipe.borders))
         splits = split_data(run, config["data"]["source"], recipe, config["seed"])
         if data is None:
             return run, _judge(run, folder, splits, config, say)
@@ -165,7 +167,7 @@ def evaluate(folder, *, data=None, say=print):
 def _judge(run, folder, splits, config, say):
     with own_session():
         set_precision("float32")
-        found = evaluate_model(run, load(folder), splits, seed=config["seed"])
+        found = evaluate_run(run, load(folder), splits, seed=config["seed"])
     for line in conclusion(found, run):
         say(line)
     return found

@@ -20,7 +20,8 @@ def fold_batch_norm(model):
         bias = (bias - moving_mean) * scale + beta
 
     in float64. Folded is a normalisation that alone reads what a linear convolution puts
-    out; an `Identity` keeps its name and its output. Models within the model are folded too.
+    out, as often as it is called; an `Identity` keeps its name and its output. Models within
+    the model are folded too.
 
     Args:
         model: `keras.Model`; one that is not functional is returned as it is.
@@ -60,22 +61,28 @@ def _pairs(model):
     """Yields each convolution with the normalisation that alone reads what it puts out."""
     read = [node.input_tensors for op in model.operations for node in op._inbound_nodes]
     readers = collections.Counter(id(t) for t in keras.tree.flatten([read, model.outputs]))
-    convs = {id(layer.output): layer for layer in model.layers if _is_linear(layer)}
+    convs = {
+        id(node.output_tensors[0]): layer
+        for layer in model.layers
+        if _is_linear(layer)
+        for node in layer._inbound_nodes
+    }
     for norm in model.layers:
+        if not isinstance(norm, layers.BatchNormalization) or norm.axis not in (-1, 3):
+            continue
+        inputs = [id(node.input_tensors[0]) for node in norm._inbound_nodes]
+        conv = convs.get(inputs[0])
         if (
-            isinstance(norm, layers.BatchNormalization)
-            and len(norm._inbound_nodes) == 1
-            and norm.axis in (-1, 3)
-            and readers[id(norm.input)] == 1
-            and id(norm.input) in convs
+            conv is not None
+            and len(inputs) == len(conv._inbound_nodes)
+            and all(convs.get(x) is conv and readers[x] == 1 for x in inputs)
         ):
-            yield convs[id(norm.input)], norm
+            yield conv, norm
 
 
 def _is_linear(layer):
     return (
         type(layer) in FILTERS
-        and len(layer._inbound_nodes) == 1
         and layer.activation is keras.activations.linear
         and layer.data_format == "channels_last"
     )

@@ -2,6 +2,7 @@
 
 from thyroid_keras.metrics import widest_interval
 from thyroid_keras.recipes import RECIPES
+from thyroid_keras.report.shortcuts import against_shortcuts
 from thyroid_keras.report.style import counted, with_interval
 from thyroid_keras.training import differences
 
@@ -11,6 +12,10 @@ NAMES = {
     "sensitivity": "sensitivity",
     "specificity": "specificity",
     "dice": "Dice of images with a mask",
+    "sector_iou": "IoU of the sector",
+    "text_removed": "text removed",
+    "text_in_sector_removed": "of that inside the sector",
+    "sector_lost": "sector lost",
 }
 COMPARED = {
     "roc_auc": "AUC",
@@ -26,8 +31,9 @@ FEW_GROUPS = 20  # below which a bootstrap over them is rough
 def introduction(recipe, splits, precision, run):
     """Returns lines that say what is trained on what."""
     table, counts = splits.train, {n: len(t) for n, t in splits.parts.items()}
+    target = "borders" if recipe.arch == "border_unet" else table.target
     yield (
-        f"{recipe.arch} ({recipe.scale} recipe, {precision}) learns {table.target} from "
+        f"{recipe.arch} ({recipe.scale} recipe, {precision}) learns {target} from "
         f"{table.name}: {counts['train']} training, {counts['val']} validation and "
         f"{counts['test']} test images, split by {table.group_unit}"
     )
@@ -48,11 +54,22 @@ def conclusion(found, run):
     )
     if "majority" in found and "sentence" in found["majority"]:
         yield found["majority"]["sentence"]
+    if sentence := against_shortcuts(found):
+        yield sentence
     if (places := found.get("localisation")) and places["n"]:
         yield (
             f"Boxes of what its maps agree on, {counted(places['n'], 'image')} with a true one: "
             f"mean IoU {_figure(places['iou'])}, above 0.5 in {_figure(places['correct'])}; "
             f"the mean true box as every answer: {_figure(places['constant'])}"
+        )
+    if maps := found.get("maps"):
+        own, centre = (
+            f"pointing game {_figure(part['pointing'])}, Dice {_figure(part['dice'])}"
+            for part in (maps, maps["centre"])
+        )
+        yield (
+            f"Class maps against the nodule, {counted(maps['n'], 'image')}: {own}; the image's "
+            f"centre as every answer: {centre}"
         )
     yield f"Report: {run.report}"
 

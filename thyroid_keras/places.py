@@ -44,20 +44,25 @@ def figures_of_boxes(store, truth, boxes, seed):
     }
 
 
-def with_boxes(rows, truth, boxes):
+def with_boxes(rows, truth, boxes, columns):
     """Adds `iou` and the box, in pixels of the network's input, to rows of `predictions.csv`.
 
     Args:
         rows: list of dicts, one per image.
         truth, boxes: as for `figures_of_boxes`.
+        columns: dict from the name of a further column to its `(N,)` values.
 
     Returns:
         List of dicts; a missing value is NaN or `None`.
     """
     known = [box if box[2] > 0 else (None,) * 4 for box in boxes.tolist()]
+    found = zip(rows, metrics.box_iou(truth, boxes), known, strict=True)
     return [
-        row | {"iou": iou} | dict(zip(SIDES, box, strict=True))
-        for row, iou, box in zip(rows, metrics.box_iou(truth, boxes), known, strict=True)
+        row
+        | {"iou": iou}
+        | dict(zip(SIDES, box, strict=True))
+        | {name: values[i] for name, values in columns.items()}
+        for i, (row, iou, box) in enumerate(found)
     ]
 
 

@@ -9,6 +9,7 @@ from thyroid_keras.data.progress import track
 from thyroid_keras.ensemble import MEMBER, ensemble
 from thyroid_keras.evaluation import figures_of
 from thyroid_keras.loading import load
+from thyroid_keras.nodules import figures_of_maps, pooled_facts
 from thyroid_keras.report import read_answers, write_plots, write_report
 from thyroid_keras.runs import Run, RunError, atomic, read_csv, write_csv, write_json
 from thyroid_keras.training import own_session, set_precision
@@ -165,7 +166,10 @@ def _pooled_figures(run, runs, config):
         places = next(m["localisation"] for m in each if "localisation" in m)
         places |= metrics.localisation_metrics(*arrays, seed=config["seed"])
         found["localisation"] = places | {"constant": metrics.missing("each fold has its own")}
-    found |= {name: each[0][name] for name in ("excluded",) if name in each[0]}
+    if answers.maps:
+        facts = pooled_facts([m["maps"] for m in each if "maps" in m], origin)
+        found["maps"] = figures_of_maps(answers.maps, answers.groups, facts, config["seed"])
+    found |= {name: each[0][name] for name in ("excluded", "shortcuts") if name in each[0]}
     kept = ("n", "groups", "threshold", "threshold_origin", *FIGURES)
     found["folds"] = [
         {"fold": fold, "folder": MEMBER.format(fold)} | {k: m[k] for k in kept if k in m}

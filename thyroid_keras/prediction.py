@@ -8,7 +8,7 @@ from thyroid_keras import metrics
 from thyroid_keras.answers import array_of, class_probabilities, mask_of
 from thyroid_keras.data.augment import GREY_LEVEL
 from thyroid_keras.data.progress import track
-from thyroid_keras.explain import read_boxes, with_maps
+from thyroid_keras.explain import read_places, with_maps
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,8 @@ class Batch:
         masks: float32 `(B, H, W)` in [0, 1]; `None` where the network draws none.
         true_masks: bool `(B, H, W)`, empty where nobody drew one; `None` where none of
             the table's images has one.
-        boxes: int64 `(B, 4)`, see `explain.Localisation`; `None` where not asked for.
+        boxes: int64 `(B, 4)`, and
+        evidence: float32 `(B, h, w)`, see `explain.Localisation`; `None` where not asked for.
     """
 
     indices: np.ndarray
@@ -32,6 +33,7 @@ class Batch:
     masks: np.ndarray | None
     true_masks: np.ndarray | None
     boxes: np.ndarray | None = None
+    evidence: np.ndarray | None = None
 
 
 def input_size(model):
@@ -60,9 +62,10 @@ def predict(model, store, *, batch_size=16, label="Predicting", locate_at=None):
         chosen = np.arange(start, min(start + batch_size, len(store.table)))
         images, drawn = store.read(chosen)
         outputs = network.predict_on_batch(images * GREY_LEVEL)
-        probabilities, boxes = class_probabilities(outputs), None
+        probabilities, boxes, evidence = class_probabilities(outputs), None, None
         if locate_at is not None:
-            boxes = read_boxes(outputs, store.size, metrics.decide(probabilities, locate_at))
+            named = metrics.decide(probabilities, locate_at)
+            boxes, evidence = read_places(outputs, store.size, named)
         yield Batch(
             indices=chosen,
             probabilities=probabilities,
@@ -70,6 +73,7 @@ def predict(model, store, *, batch_size=16, label="Predicting", locate_at=None):
             masks=mask_of(outputs),
             true_masks=None if drawn is None else drawn[..., 0] >= 128,
             boxes=boxes,
+            evidence=evidence,
         )
 
 
@@ -103,19 +107,23 @@ def judge(model, store, mask_thresholds, **options):
     return np.concatenate(probabilities), counts
 
 
-def locate(model, store, threshold, **options):
+def locate(model, store, threshold, *, look=lambda batch: {}, **options):
     """Predicts all samples of a store, and finds where the named class is seen.
 
     Args:
         model, store, **options: as for `predict`.
         threshold: of the last of two classes; of more the likeliest is named.
+        look: function from each `Batch` to a dict of arrays `(B,)`, what its maps are
+            worth; no map is kept.
 
     Returns:
-        `(probabilities, boxes)`: float64 `(N, K)`, and int64 `(N, 4)`, see
-        `explain.Localisation`.
+        `(probabilities, boxes, columns)`: float64 `(N, K)`; int64 `(N, 4)`, see
+        `explain.Localisation`; and the dict of arrays `(N,)` that `look` has found.
     """
-    batches = list(predict(model, store, locate_at=threshold, **options))
-    return (
-        np.concatenate([batch.probabilities for batch in batches]),
-        np.concatenate([batch.boxes for batch in batches]),
-    )
+    probabilities, boxes, looks = [], [], []
+    for batch in predict(model, store, locate_at=threshold, **options):
+        probabilities.append(batch.probabilities)
+        boxes.append(batch.boxes)
+        looks.append(look(batch))
+    columns = {name: np.concatenate([one[name] for one in looks]) for name in looks[0]}
+    return np.concatenate(probabilities), np.concatenate(boxes), columns

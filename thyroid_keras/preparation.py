@@ -1,10 +1,13 @@
 """Which recipe, which data, which split: settled before anything is trained."""
 
+import dataclasses
+
 import keras
 
 from thyroid_keras.archs import list_archs
+from thyroid_keras.borders import border_remover, borders_in, with_borders
 from thyroid_keras.data.audit import audit
-from thyroid_keras.data.phantom import PHANTOMS
+from thyroid_keras.data.phantom import LEAKING, PHANTOMS
 from thyroid_keras.data.readers import FORMATS, read, recognise
 from thyroid_keras.data.samples import DataError
 from thyroid_keras.data.split_file import read_split, write_split
@@ -16,6 +19,9 @@ from thyroid_keras.training.backend import gpu_capability
 
 SCALES = ("quick", "paper")
 ON_BAD = ("fail", "skip")
+# fields of a recipe that say which pictures there are, and how they are read
+READING = ("borders", "views", "phantom_patients", "phantom_views", "phantom_typicality",
+           "phantom_text_leak")  # fmt: skip
 
 
 def choose_recipe(arch, scale, settings):
@@ -35,6 +41,13 @@ def choose_recipe(arch, scale, settings):
     return override(RECIPES[arch][scale], settings)
 
 
+def recipe_of(config):
+    """Returns the recipe by which the data of a finished run is read, from its `config.json`."""
+    recipe = choose_recipe(config["arch"], config["scale"], ())
+    reading = {name: config["recipe"][name] for name in READING if name in config["recipe"]}
+    return dataclasses.replace(recipe, **reading)
+
+
 def read_table(source, recipe):
     """Reads the data set of a run, or simulates it.
 
@@ -48,23 +61,39 @@ def read_table(source, recipe):
 
     Raises:
         DataError: if nothing can be read at all.
+        ModelError: if the recipe's borders name no network that finds them.
     """
     path, format, target = source["path"], source["format"], source["target"]
+    clean = border_remover(recipe.borders)  # before anything that takes longer
     if path is None:
-        target = target or recipe.target
-        if target not in PHANTOMS:
+        table = _simulate(target or recipe.target, recipe, source["seed"])
+    else:
+        if has_targets(path, format):
+            target = target or recipe.target
+        table = read(path, format=format, target=target, on_bad="collect")
+    return with_borders(table, clean, recipe.views)
+
+
+def _simulate(target, recipe, seed):
+    if target not in PHANTOMS:
+        raise DataError(
+            [
+                f"phantom: has no such labels; choose among {', '.join(PHANTOMS)}. "
+                f"Received: target={target!r}"
+            ]
+        )
+    more = {"typicality": recipe.phantom_typicality} if target == "malignancy" else {}
+    if recipe.phantom_text_leak:
+        if target not in LEAKING:
             raise DataError(
                 [
-                    f"phantom: has no such labels; choose among {', '.join(PHANTOMS)}. "
-                    f"Received: target={target!r}"
+                    f"phantom: no words can be burned into it for these labels; choose among "
+                    f"{', '.join(LEAKING)}. Received: target={target!r}, "
+                    f"phantom_text_leak={recipe.phantom_text_leak}"
                 ]
             )
-        return PHANTOMS[target](
-            recipe.phantom_patients, views=recipe.phantom_views, seed=source["seed"]
-        )
-    if has_targets(path, format):
-        target = target or recipe.target
-    return read(path, format=format, target=target, on_bad="collect")
+        more |= {"border": True, "text": True, "text_leak": recipe.phantom_text_leak}
+    return PHANTOMS[target](recipe.phantom_patients, views=recipe.phantom_views, seed=seed, **more)
 
 
 def audit_data(source, recipe, *, split=True):
@@ -105,6 +134,7 @@ def split_data(run, source, recipe, seed):
     Raises:
         DataError: with everything that is wrong with the data or its split.
     """
+    recipe = dataclasses.replace(recipe, borders=borders_in(run, recipe.borders))
     found = audit_data(source, recipe)
     if run.split.exists():
         return read_split(run.split, found.table, hashes=found.hashes)

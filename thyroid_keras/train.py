@@ -6,7 +6,7 @@ from thyroid_keras.experiment import train
 from thyroid_keras.preparation import ON_BAD, SCALES
 from thyroid_keras.recipes import RECIPES
 from thyroid_keras.training.backend import PRECISIONS
-from thyroid_keras.training.recipe import FIXED, describe
+from thyroid_keras.training.settings import FIXED, describe
 
 
 def main(arguments=None):

@@ -8,10 +8,11 @@ from thyroid_keras.archs.blocks import MOMENTUM
 from thyroid_keras.layers.batch_norm import BatchNorm
 from thyroid_keras.layers.feedback import FeedbackGate
 from thyroid_keras.layers.lap import LAPClassifier
+from thyroid_keras.layers.map_memory import MapMemory
 
 WIDTHS = (24, 32, 48, 96, 128, 64)
 CONVS = (2, 2, 3, 3, 3, 1)
-FEEDBACKS = ("recurrent", "none")
+FEEDBACKS = ("recurrent", "epoch", "none")
 GATES_AT = ("stage", "lfm")
 FLOAT32 = {"dtype": "float32"}
 
@@ -31,6 +32,7 @@ def fan(
     form="2sigmoid",
     dilate=False,
     all_passes=False,
+    num_images=None,
 ):
     """Builds FAN: features of eta x eta, pooled into kappa x kappa cells, looked at twice.
 
@@ -40,19 +42,25 @@ def fan(
         eta: side of the last feature map, the image's side halved one to five times.
         kappa: int from 1 (global average pooling) to eta, cells along a side.
         feedback: `"recurrent"`: the map of one pass gates the features of the next;
-            `"none"`.
-        passes: int >= 1, with `"recurrent"`; 1 is the same as `"none"`.
+            `"epoch"`: the same for images never seen before, but each training image is
+            gated by the map that is kept of it, see `num_images`; `"none"`.
+        passes: int >= 1, of which 1 is the same as `"none"`; with `"epoch"` >= 2.
         gate_at: what is gated: the input of the last `"stage"`, or its output, the
             `"lfm"` (last feature map) itself.
         evidence, scale, target, form: of the gate, see `layers.FeedbackGate`.
         dilate: bool, whether convolutions are dilated twice for each pooling left out
             before them, which keeps their receptive field.
         all_passes: bool, whether the logits of the earlier passes are put out too.
+        num_images: int >= 1, with `"epoch"` alone: builds the network that learns, whose
+            layer `memory` keeps a map of each of so many training images, see
+            `layers.MapMemory`. Its other layers are those of the network without.
 
     Returns:
         `keras.Model` from images in [0, 1] to float32 logits `(B, num_classes)`; with
         `all_passes` to a dict: `logits`, and `logits_pass1` and so on for the passes
-        before. The layer `classifier` puts out `(logits, evidence)` of each pass.
+        before. The layer `classifier` puts out `(logits, evidence)` of each pass. With
+        `num_images` from a dict of `image`, `index` and `matrix` to these logits and the
+        last pass's `evidence` `(B, eta, eta, num_classes)`.
 
     Raises:
         ValueError: if a size or a name is out of range.
@@ -61,11 +69,13 @@ def fan(
     Deviation: the paper draws its network in a figure without numbers. Decided here: a thin
         VGG-16 layout of 0.77 million parameters, as its tables print, for every eta and
         kappa; poolings before the first stages, as many as eta asks for; the last stage of
-        64 filters is the one that is gated, once more per pass. For the feedback of maps
-        from one epoch to the next, which has nothing to say of an image never seen before,
-        the passes stand in.
+        64 filters is the one that is gated, once more per pass. Its maps are fed back "at
+        the next epoch", which an image never seen before has not: passes stand in for
+        epochs there, and by default everywhere, so that it is learned as it is asked. Maps
+        are constants in the backward pass, and only the last pass counts in the statistics
+        of the normalisation.
     """
-    _check(image_shape, eta, feedback, passes, gate_at)
+    _check(image_shape, eta, feedback, passes, gate_at, num_images)
     num_pools = (image_shape[0] // eta).bit_length() - 1
     x = image = keras.Input(image_shape, name="image")
     for s in range(len(WIDTHS) - 1):
@@ -77,25 +87,41 @@ def fan(
     stage = _last_stage(last, num_pools, dilate)
     classifier = LAPClassifier(num_classes, kappa, name="classifier")
     gate = FeedbackGate(evidence, scale, target, form, name="gate")
-    passes = passes if feedback == "recurrent" else 1
+    passes = 1 if feedback == "none" else passes
+    inputs, recall = _memory(image, num_images, form) if num_images else (image, None)
     lfm = stage(features, update=passes == 1 or gate_at == "lfm")
     said = [classifier(lfm)]
     for number in range(2, passes + 1):
         attention = gate(*said[-1])
+        if recall and number == passes:
+            attention = recall(attention)
         if gate_at == "stage":
             lfm = stage(layers.Multiply()([features, attention]), update=number == passes)
             said.append(classifier(lfm))
         else:
             said.append(classifier(layers.Multiply()([lfm, attention])))
     names = [f"logits_pass{p}" for p in range(1, len(said))] + ["logits"]
-    logits = {
+    outputs = {
         name: layers.Identity(name=name, **FLOAT32)(answer)
         for name, (answer, _) in zip(names, said, strict=True)
     }
-    return keras.Model(image, logits if all_passes else logits["logits"], name="fan")
+    if num_images:
+        outputs["evidence"] = said[-1][1]
+    elif not all_passes:
+        outputs = outputs["logits"]
+    return keras.Model(inputs, outputs, name="fan")
 
 
-def _check(image_shape, eta, feedback, passes, gate_at):
+def _memory(image, num_images, form):
+    """The inputs of a network with a memory, and the function from a map to the kept one."""
+    index = keras.Input((), dtype="int32", name="index")
+    matrix = keras.Input((2, 3), name="matrix")
+    memory = MapMemory(num_images, neutral=1.0 if form == "2sigmoid" else 0.5, name="memory")
+    inputs = {"image": image, "index": index, "matrix": matrix}
+    return inputs, lambda attention: memory(attention, index, matrix)
+
+
+def _check(image_shape, eta, feedback, passes, gate_at, num_images):
     height, width = image_shape[:2]
     sides = [height // 2**n for n in range(1, 6) if height % 2**n == 0]
     if height != width or eta not in sides:
@@ -105,8 +131,17 @@ def _check(image_shape, eta, feedback, passes, gate_at):
         )
     if feedback not in FEEDBACKS:
         raise ValueError(f"`feedback` must be one of {FEEDBACKS}. Received: feedback={feedback!r}")
-    if passes < 1:
-        raise ValueError(f"`passes` must be at least 1. Received: passes={passes}")
+    least = 2 if feedback == "epoch" else 1
+    if passes < least:
+        raise ValueError(
+            f"`passes` must be at least {least} with feedback {feedback!r}. "
+            f"Received: passes={passes}"
+        )
+    if num_images is not None and (feedback != "epoch" or num_images < 1):
+        raise ValueError(
+            '`num_images` must be at least 1 and goes with feedback "epoch" alone. '
+            f"Received: num_images={num_images}, feedback={feedback!r}"
+        )
     if gate_at not in GATES_AT:
         raise ValueError(f"`gate_at` must be one of {GATES_AT}. Received: gate_at={gate_at!r}")
 

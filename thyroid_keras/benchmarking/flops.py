@@ -25,7 +25,7 @@ def count_flops(model):
     within another layer.
 
     Args:
-        model: `keras.Model`, functional, with one input.
+        model: `keras.Model`, functional.
 
     Returns:
         dict of int: `forward` and `training`. What walks over the features without a
@@ -35,7 +35,7 @@ def count_flops(model):
     reading_data = _reading_data(model)
     forward = training = 0
     with _recorded_calls() as calls:
-        model(np.zeros((1, *model.input_shape[1:]), "float32"))
+        model(keras.tree.map_structure(lambda t: np.zeros((1, *t.shape[1:]), t.dtype), model.input))
     for layer, inputs, outputs in calls:
         transposed = isinstance(layer, keras.layers.Conv2DTranspose)
         positions = math.prod((inputs.shape if transposed else outputs.shape)[:-1])

@@ -48,12 +48,13 @@ def step_tasks(rehearsal):
         dict of functions without arguments: `train`, `predict`, `forward`, `pipeline`.
     """
     images, truth = rehearsal.full_batch()
+    pictures = images["image"] if isinstance(images, dict) else images  # a learner knows more
     forward = _InTrainingMode(rehearsal.model)
     network = fold_batch_norm(rehearsal.network)
     steps = itertools.cycle(range(len(rehearsal.batches)))
     return {
         "train": lambda: rehearsal.model.train_on_batch(images, truth),
-        "predict": lambda: network.predict_on_batch(images),
+        "predict": lambda: network.predict_on_batch(pictures),
         "forward": lambda: forward.predict_on_batch(images),
         "pipeline": lambda: rehearsal.batches.batch(1, next(steps)),
     }

@@ -5,7 +5,7 @@ import functools
 import keras
 import numpy as np
 
-from thyroid_keras.data.augment import augment
+from thyroid_keras.data.augment import Augmentation, affine_matrices, augment
 
 ORDER, AUGMENTATION = range(2)
 
@@ -21,8 +21,9 @@ class Batches(keras.utils.PyDataset):
         batch_size: int >= 1; the last batch of an epoch may be smaller.
         targets: function from the dict of arrays `image` `(B, H, W, C)`, `mask`
             `(B, H, W, 1)` (float32 in [0, 1]; `mask` only where the table has masks),
-            `label` `(B, K)` (one-hot, float32) and `index` `(B,)` to what the model is
-            fed: `(inputs, outputs)`.
+            `label` `(B, K)` (one-hot, float32), `index` `(B,)` and `matrix` `(B, 2, 3)`
+            (how the image was moved, see `augment.affine_matrices`) to what the model
+            is fed: `(inputs, outputs)`.
         indices: which samples of the store; `None`: all.
         masks: uint8 `(N, H, W, 1)`, N samples of the store, instead of its own masks.
         soft_masks: bool, whether masks are probabilities (of 255) and stay so.
@@ -81,10 +82,19 @@ class Batches(keras.utils.PyDataset):
             masks = self.masks[indices]
         rng = self._random(AUGMENTATION, epoch, step)
         images, masks = augment(images, masks, self.augmentation, rng, soft=self.soft_masks)
-        arrays = {"image": images, "label": self._one_hot[self._labels[indices]], "index": indices}
+        arrays = {
+            "image": images,
+            "label": self._one_hot[self._labels[indices]],
+            "index": indices,
+            "matrix": self._matrices(len(indices), self._random(AUGMENTATION, epoch, step)),
+        }
         if masks is not None:
             arrays["mask"] = masks
         return self.targets(arrays)
+
+    def _matrices(self, count, rng):
+        """Those that `augment` draws first from an equal generator."""
+        return affine_matrices(self.augmentation or Augmentation(), count, self.store.size, rng)
 
     def _order(self, epoch):
         rng = self._random(ORDER, epoch)

@@ -74,13 +74,14 @@ def pixel_hash(image):
     return digest.hexdigest()
 
 
-def load_sample(sample, size=None, channels=1):
-    """Decodes, crops and resizes one sample.
+def load_sample(sample, size=None, channels=1, *, clean=None):
+    """Decodes, cleans, crops and resizes one sample.
 
     Args:
         sample: `Sample`.
         size: `(height, width)`; `None` keeps the size of the picture or its region.
         channels: 1 (grey) or 3 (RGB), of the image.
+        clean: see `SampleTable`.
 
     Returns:
         `(image, mask)`: uint8 `(H, W)` or `(H, W, 3)`, and uint8 `(H, W)` of 0 and 255,
@@ -90,7 +91,10 @@ def load_sample(sample, size=None, channels=1):
         ImageError: if either cannot be decoded, their sizes differ, or the mask has
             bright pixels but none above 127.
     """
-    image = decode(sample.image, channels=channels, name=_name(sample.image, sample.name))
+    name = _name(sample.image, sample.name)
+    image = decode(sample.image, channels=channels if clean is None else None, name=name)
+    if clean is not None:
+        image = decode(clean(image), channels=channels, name=name)
     mask = None
     if sample.mask is not None:
         mask_name = _name(sample.mask, f"mask of {sample.name}")

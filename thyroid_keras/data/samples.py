@@ -1,7 +1,7 @@
 """The sample table: what every reader returns and everything else consumes."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -71,6 +71,8 @@ class SampleTable:
             and the way out.
         faults: what is wrong with the set as a whole, likewise; a table that has any is
             only fit for the audit, which adds to them (see `settle`).
+        clean: function of a decoded picture, uint8 `(H, W)` or `(H, W, 3)`, to the same
+            without borders, through which every picture is read; `None`: as stored.
     """
 
     name: str
@@ -82,6 +84,7 @@ class SampleTable:
     notes: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
+    clean: Callable | None = None
 
     def __len__(self):
         return len(self.samples)

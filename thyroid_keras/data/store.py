@@ -69,7 +69,9 @@ class PixelStore:
         return np.stack(images), np.stack(masks) if self.has_masks else None
 
     def _decode(self, index):
-        image, mask = load_sample(self.table.samples[index], self.size, self.channels)
+        image, mask = load_sample(
+            self.table.samples[index], self.size, self.channels, clean=self.table.clean
+        )
         if self.has_masks:
             mask = np.zeros(self.size, np.uint8) if mask is None else mask
             mask = mask.reshape(self._mask_shape)

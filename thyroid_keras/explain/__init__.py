@@ -1,14 +1,28 @@
 """Where a network looks."""
 
-from thyroid_keras.explain.attention import attention_box, attention_maps, gates
-from thyroid_keras.explain.class_map import class_activation_map, has_class_map, with_maps
+from thyroid_keras.explain.attention import (
+    attention_box,
+    attention_maps,
+    gates,
+    has_attention,
+)
+from thyroid_keras.explain.class_map import (
+    class_activation_map,
+    evidence_map,
+    has_class_map,
+    with_maps,
+)
+from thyroid_keras.explain.faithfulness import blur_sigma, perturbation_curves
+from thyroid_keras.explain.grad_cam import feature_layers, grad_cam
 from thyroid_keras.explain.localisation import (
     Localisation,
     can_localise,
     find_box,
     localise,
-    read_boxes,
+    read_places,
+    resize_maps,
     rule_of,
+    unit_maps,
 )
 from thyroid_keras.explain.overlay import compare_maps, overlay
 
@@ -16,15 +30,23 @@ __all__ = [
     "Localisation",
     "attention_box",
     "attention_maps",
+    "blur_sigma",
     "can_localise",
     "class_activation_map",
     "compare_maps",
+    "evidence_map",
+    "feature_layers",
     "find_box",
     "gates",
+    "grad_cam",
+    "has_attention",
     "has_class_map",
     "localise",
     "overlay",
-    "read_boxes",
+    "perturbation_curves",
+    "read_places",
+    "resize_maps",
     "rule_of",
+    "unit_maps",
     "with_maps",
 ]

@@ -1,7 +1,7 @@
-"""python -m thyroid_keras.explain: attention maps or class maps over the image."""
+"""python -m thyroid_keras.explain: attention maps, class maps or Grad-CAM over the image."""
 
 from thyroid_keras import cli
-from thyroid_keras.inspection import METHODS, explain
+from thyroid_keras.explanation import METHODS, explain
 
 
 def main(arguments=None):
@@ -16,8 +16,18 @@ def main(arguments=None):
         choices=METHODS,
         default="attention",
         help="attention: maps of the gates, and with a class map what they agree on, with its "
-        "box; cam: class map of the answer, where one global average is all it rests on",
+        "box; cam: class map of the answer, warm where it speaks for it and cold where against, "
+        "where LAP or one global average is all it rests on; gradcam: of any network",
     )
+    add(
+        "--beside",
+        metavar="RUN",
+        nargs="+",
+        default=[],
+        help="further runs, drawn beside the first: one of kappa=1 (GAP) beside LAP, or of other "
+        "eta; each trained for itself",
+    )
+    add("--layer", metavar="NAME", help="gradcam: whose features are weighed (default: the last)")
     cli.run(explain, **vars(parser.parse_args(arguments)))
 
 

@@ -4,7 +4,9 @@ import cv2
 import keras
 import numpy as np
 
-from thyroid_keras.layers import GridAttention
+from thyroid_keras.layers import FeedbackGate, GridAttention
+
+GATES = (FeedbackGate, GridAttention)
 
 
 def members(model):
@@ -14,15 +16,20 @@ def members(model):
 
 
 def gates(model):
-    """Returns the names of a model's attention gates, in order; of an ensemble a member's."""
+    """Returns the names of a model's grid attention gates, in order; of an ensemble a member's."""
     return [layer.name for layer in members(model)[0].layers if isinstance(layer, GridAttention)]
 
 
+def has_attention(model):
+    """Whether a model, or every member of an ensemble, has gates of either kind."""
+    return any(isinstance(layer, GATES) for layer in members(model)[0].layers)
+
+
 def attention_maps(model, images, *, batch_size=16):
-    """Computes the map of every attention gate.
+    """Computes the map of every attention gate; of one that is fed back, before the last pass.
 
     Args:
-        model: `keras.Model` with `GridAttention` layers.
+        model: `keras.Model` with `GridAttention` or `FeedbackGate` layers.
         images: `(B, H, W, C)`, as the model takes them.
         batch_size: int, images at a time.
 
@@ -35,7 +42,11 @@ def attention_maps(model, images, *, batch_size=16):
 
 
 def _maps(model, images, batch_size):
-    maps = {name: model.get_layer(name).output[..., 0] for name in gates(model)}
+    maps = {
+        layer.name: layer._inbound_nodes[-1].output_tensors[0][..., 0]
+        for layer in model.layers
+        if isinstance(layer, GATES)
+    }
     if not maps:
         return {}
     network = keras.Model(model.input, maps)

@@ -1,11 +1,15 @@
 """Class activation maps: what each place of an image adds to each class."""
 
+import math
+
 import keras
 import numpy as np
 from keras import layers, ops
 
 from thyroid_keras.answers import class_probabilities, label_of
 from thyroid_keras.explain.attention import gates, members
+from thyroid_keras.layers import LAPClassifier
+from thyroid_keras.layers.lap import class_map
 
 CLASS_MAPS = "class_maps"  # of all classes; the other outputs are `label` and the gates
 
@@ -22,7 +26,8 @@ def with_maps(model):
     only global average pools, w the linear way from there to the logits. That is one dense
     layer or, with a dense layer of votes behind it, their product, and so the exact share
     that this place and scale have in the logit. A softmax in between ends the way: then the
-    map is that of the scale's own vote.
+    map is that of the scale's own vote. Where LAP pools, w is that of the cell of i, j, times
+    the positions of the grid over those of the cell; of several passes the last one's counts.
 
     Args:
         model: `keras.Model`; of an ensemble the answers and maps of all members are averaged.
@@ -34,9 +39,10 @@ def with_maps(model):
         those of now.
 
     Reference: Zhou et al. 2016, arXiv:1512.04150, Eq. 2; Schlemper et al. 2018,
-        arXiv:1804.05338, Sec. 3, for the coarsest scale.
-    Deviation: no bias, as in the former; the paper does not say how the fine-tuned layer
-        enters, here by that product.
+        arXiv:1804.05338, Sec. 3, for the coarsest scale; Wang et al., FAN, Eq. 5, for LAP.
+    Deviation: no bias, as in the first; the second does not say how the fine-tuned layer
+        enters, here by that product; the third's factor of 1 / eta^2 would give one
+        kappa^2-th of the share.
     """
     each = [_with_maps(member) for member in members(model)]
     if len(each) == 1:
@@ -51,7 +57,8 @@ def class_activation_map(model, images, class_index=None, *, batch_size=16):
     """Computes the class map, what each place adds to the logit of a class.
 
     Args:
-        model: `keras.Model` with one global average that linear layers take to the classes.
+        model: `keras.Model` with LAP, or with one global average, that linear layers take
+            to the classes.
         images: `(B, H, W, C)`, as the model takes them.
         class_index: int in [0, K), or one per image `(B,)`; `None`: the predicted class.
         batch_size: int, images at a time.
@@ -66,6 +73,22 @@ def class_activation_map(model, images, class_index=None, *, batch_size=16):
     return np.concatenate([class_map_of(outputs, chosen) for outputs, chosen in parts])
 
 
+def evidence_map(model, images, class_index=None, *, batch_size=16):
+    """Computes what each place says for a class: above 0, or against it: below 0.
+
+    Of two classes it is the difference of their class maps, for a softmax tells nothing
+    else; of more the class's own map.
+
+    Args, Raises: as for `class_activation_map`.
+
+    Returns:
+        float32 `(B, h, w)`; of two classes its mean over h, w is the share in the
+        difference of their logits.
+    """
+    parts = predict_maps(model, images, class_index, batch_size)
+    return np.concatenate([evidence_of(outputs, chosen) for outputs, chosen in parts])
+
+
 def predict_maps(model, images, class_index, batch_size):
     """Yields what `with_maps` puts out, as arrays, and the classes wanted, a batch at a time.
 
@@ -73,8 +96,8 @@ def predict_maps(model, images, class_index, batch_size):
     """
     if not has_class_map(model):
         raise ValueError(
-            "The network has no class map: it needs one global average pooling that dense "
-            f"layers take to the classes. Received: model={model.name!r}"
+            "The network has no class map: it needs LAP, or one global average pooling, that "
+            f"dense layers take to the classes. Received: model={model.name!r}"
         )
     network = with_maps(model)
     num_classes = network.output["label"].shape[-1]
@@ -101,6 +124,14 @@ def class_map_of(outputs, class_indices):
     return maps[np.arange(len(maps)), ..., class_indices]
 
 
+def evidence_of(outputs, class_indices):
+    """As `class_map_of`, see `evidence_map`."""
+    chosen = class_map_of(outputs, class_indices)
+    if outputs[CLASS_MAPS].shape[-1] != 2:
+        return chosen
+    return chosen - class_map_of(outputs, 1 - np.asarray(class_indices))
+
+
 def _with_maps(model):
     outputs = {"label": label_of(model.output)}
     outputs |= {name: model.get_layer(name).output[..., 0] for name in gates(model)}
@@ -112,6 +143,10 @@ def _with_maps(model):
 
 def _class_maps(model):
     """Symbolic `(B, h, w, K)`, or `None`."""
+    for layer in model.layers:
+        if isinstance(layer, LAPClassifier):
+            evidence = layer._inbound_nodes[-1].output_tensors[1]  # of the last pass
+            return class_map(evidence, layer.pool.kappa) * math.prod(evidence.shape[1:3])
     averages = [x for x in model.layers if isinstance(x, layers.GlobalAveragePooling2D)]
     if len(averages) != 1:
         return None

@@ -10,7 +10,7 @@ from keras import ops
 from thyroid_keras.answers import class_probabilities
 from thyroid_keras.explain.class_map import (
     CLASS_MAPS,
-    class_map_of,
+    evidence_of,
     has_class_map,
     predict_maps,
 )
@@ -32,12 +32,15 @@ class Localisation:
             `AG-all`, their mean. A map that is the same everywhere is 0.
         boxes: int64 `(B, 4)`, left, top, width, height in pixels of the image; -1s where
             every map is the same everywhere.
+        evidence: float32 `(B, h, w)`, the class map before it was scaled and cut at 0, see
+            `evidence_map`.
         class_indices: int64 `(B,)`, the class whose map `AG3` is.
         probabilities: float64 `(B, K)`.
     """
 
     maps: dict
     boxes: np.ndarray
+    evidence: np.ndarray
     class_indices: np.ndarray
     probabilities: np.ndarray
 
@@ -67,23 +70,26 @@ def localise(model, images, class_index=None, *, batch_size=16, **rule):
 
     Reference: Schlemper et al. 2018, arXiv:1804.05338, captions of Figs. 3 to 5, Appendix.
     """
-    size, parts, boxes, indices, probabilities = images.shape[1:3], [], [], [], []
+    size, parts, boxes, evidence = images.shape[1:3], [], [], []
+    indices, probabilities = [], []
     for outputs, chosen in predict_maps(model, images, class_index, batch_size):
         scales = _scales(outputs, size, chosen)
         parts.append(scales | {ALL: np.mean(list(scales.values()), axis=0)})
         boxes.append(_boxes(scales, **rule))
+        evidence.append(evidence_of(outputs, chosen))
         indices.append(chosen)
         probabilities.append(class_probabilities(outputs))
     return Localisation(
         maps={name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
         boxes=np.concatenate(boxes),
+        evidence=np.concatenate(evidence),
         class_indices=np.concatenate(indices),
         probabilities=np.concatenate(probabilities),
     )
 
 
-def read_boxes(outputs, size, class_indices):
-    """Returns the boxes that the outputs of `with_maps` hold, see `Localisation`.
+def read_places(outputs, size, class_indices):
+    """Returns `boxes` and `evidence` from the outputs of `with_maps`, see `Localisation`.
 
     Args:
         outputs: dict of arrays, with `class_maps`.
@@ -91,7 +97,8 @@ def read_boxes(outputs, size, class_indices):
         class_indices: `(B,)` ints, the classes to be found.
     """
     outputs = {name: ops.convert_to_numpy(values) for name, values in outputs.items()}
-    return _boxes(_scales(outputs, size, class_indices))
+    boxes = _boxes(_scales(outputs, size, class_indices))
+    return boxes, evidence_of(outputs, class_indices)
 
 
 def rule_of(size):
@@ -124,6 +131,11 @@ def unit_maps(maps, size):
             scaled = cv2.resize(np.maximum(grid, 0, dtype=np.float32), size[::-1])
             unit[:] = scaled / max(float(scaled.max()), np.finfo(np.float32).tiny)
     return found
+
+
+def resize_maps(maps, size):
+    """Resizes maps `(B, h, w)` bilinearly to `(H, W)`, with their signs; float32."""
+    return np.stack([cv2.resize(np.float32(grid), size[::-1]) for grid in maps])
 
 
 def find_box(scales, *, sigma_px=None, threshold=THRESHOLD, connectivity=CONNECTIVITY):
@@ -180,7 +192,7 @@ def _scales(outputs, size, class_indices):
     """The map of each scale, from fine to coarse, at the image's size."""
     gates = [name for name in outputs if name not in ("label", CLASS_MAPS)]
     grids = {f"AG{i}": outputs[name] for i, name in enumerate(gates, 1)}
-    grids[CLASS] = class_map_of(outputs, class_indices)
+    grids[CLASS] = evidence_of(outputs, class_indices)
     return {name: unit_maps(maps, size) for name, maps in grids.items()}
 
 

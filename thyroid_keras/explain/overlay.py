@@ -4,43 +4,46 @@ import cv2
 import numpy as np
 
 BLEND = 0.65  # of the colours where the map is highest
+WARM, COLD = (255, 110, 0), (0, 130, 255)  # RGB; told apart by colour-blind readers
 BOX_COLOUR = (240, 20, 47)  # RGB, red
 
 
-def overlay(image, attention, *, colormap="inferno"):
+def overlay(image, attention, *, signed=False):
     """Colours the places where a map is high and leaves the others as they are.
 
     Args:
         image: uint8 `(H, W)` or `(H, W, 3)`.
         attention: float `(h, w)`, any scale; resized bilinearly to H, W.
-        colormap: name of a matplotlib colour map.
+        signed: bool, whether the map has a meaning on either side of 0: what is above it
+            gets warm tones, what is below cold ones, by one scale, and 0 none.
 
     Returns:
         uint8 `(H, W, 3)`; the grey image where the map is the same everywhere.
     """
     height, width = image.shape[:2]
     base = np.repeat(image[..., None], 3, axis=-1) if image.ndim == 2 else image
-    lowest, span = float(np.min(attention)), float(np.ptp(attention))
-    if not span > 0:
+    if not np.ptp(attention) > 0:
         return base.astype(np.uint8)
-    share = cv2.resize(
-        ((attention - lowest) / span).astype(np.float32),
-        (width, height),
-        interpolation=cv2.INTER_LINEAR,
-    )
-    import matplotlib  # here, since it takes a while and few commands draw
+    lowest = 0.0 if signed else attention.min()
+    share = (attention - lowest) / np.abs(attention - lowest).max()
+    share = cv2.resize(share.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    if signed:
+        colours = np.where(share[..., None] > 0, np.float32(WARM), np.float32(COLD))
+    else:
+        import matplotlib  # here, since it takes a while and few commands draw
 
-    colours = matplotlib.colormaps[colormap](share)[..., :3] * 255
-    weight = BLEND * share[..., None]
+        colours = matplotlib.colormaps["inferno"](share)[..., :3] * 255
+    weight = BLEND * np.abs(share)[..., None]
     return np.rint(base * (1 - weight) + colours * weight).astype(np.uint8)
 
 
-def compare_maps(image, maps, *, boxes=None, columns=None, panel_px=320):
+def compare_maps(image, maps, *, boxes=None, signed=False, columns=None, panel_px=320):
     """Draws an image and beside it one overlay per map, each under its name.
 
     Args:
         image: uint8 `(H, W)` or `(H, W, 3)`.
         maps: dict from name to float `(h, w)`.
+        signed: bool, of all maps, see `overlay`.
         boxes: dict from name of a map to the box `[left, top, width, height]`, in pixels
             of the image, that is drawn over it.
         columns: panels per row; `None`: all in one, or four where they are more than five.
@@ -54,7 +57,7 @@ def compare_maps(image, maps, *, boxes=None, columns=None, panel_px=320):
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     panels = [_captioned(overlay(image, np.zeros((1, 1))), "image")]
     for name, values in maps.items():
-        drawn = overlay(image, values)
+        drawn = overlay(image, values, signed=signed)
         if (boxes or {}).get(name):
             _draw_box(drawn, np.multiply(boxes[name], scale))
         panels.append(_captioned(drawn, name))

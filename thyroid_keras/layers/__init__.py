@@ -6,6 +6,7 @@ from thyroid_keras.layers.feedback import FeedbackGate
 from thyroid_keras.layers.grid_attention import GridAttention
 from thyroid_keras.layers.joined_conv import JoinedConv2D
 from thyroid_keras.layers.lap import LAP, LAPClassifier
+from thyroid_keras.layers.map_memory import MapMemory
 from thyroid_keras.layers.votes import CombineVotes
 from thyroid_keras.layers.whitening import Whitening
 
@@ -18,5 +19,6 @@ __all__ = [
     "GridAttention",
     "JoinedConv2D",
     "LAPClassifier",
+    "MapMemory",
     "Whitening",
 ]

@@ -38,9 +38,11 @@ class FeedbackGate(layers.Layer):
         ValueError: if a name is unknown.
 
     Reference: Wang et al., FAN, Sec. 3.2, AM = sigmoid(M).
-    Deviation: the defaults, since the literal map is inert: the mean of M over the grid is a
-        logit divided by (kappa eta)^2. Which class's map is fed back, and where, the paper
-        does not say.
+    Deviation: the defaults. The literal map is inert, for its mean over the grid is a logit
+        divided by (kappa eta)^2; so it is not scaled. With 2 sigmoid, features with a map
+        and features without have one scale. Whose map is fed back the paper does not say:
+        of the class that is predicted, since of an image never seen before none else is
+        known, and over the others, since a softmax does not fix a class alone.
     """
 
     def __init__(

@@ -1,4 +1,6 @@
-"""Shape key: B batch, H W grid, C channels, U V cells, K classes."""
+"""Shape key: B batch, H W grid, C channels, U V cells, K classes, P = V K."""
+
+import itertools
 
 import keras
 import numpy as np
@@ -99,7 +101,9 @@ class LAPClassifier(layers.Layer):
     def build(self, x_shape):
         self.pool.build(x_shape)
         kappa, channels = self.pool.kappa, x_shape[-1]
-        self._cells = [cells(side, kappa) for side in x_shape[1:3]]
+        rows, columns = (cells(side, kappa) for side in x_shape[1:3])
+        self._edges = np.searchsorted(rows, np.arange(kappa + 1)).tolist()
+        self._inside_WV1 = (columns[:, None] == np.arange(kappa)).astype(np.float32)[..., None]
         # as of a dense layer on the flattened cells
         limit = (6 / (kappa**2 * channels + self.num_classes)) ** 0.5
         start = keras.initializers.RandomUniform(-limit, limit)
@@ -108,10 +112,19 @@ class LAPClassifier(layers.Layer):
         self.bias = self.add_weight(shape=(self.num_classes,), initializer="zeros", name="bias")
 
     def call(self, x):
-        logits_BK = ops.einsum("buvc,uvck->bk", self.pool(x), self.kernel) + self.bias
-        rows, columns = self._cells
-        kernel_HWCK = ops.take(ops.take(self.kernel, rows, axis=0), columns, axis=1)
-        return logits_BK, ops.einsum("bhwc,hwck->bhwk", x, kernel_HWCK)
+        e_BHWK = self._evidence(x)
+        return ops.sum(self.pool(e_BHWK), axis=(1, 2)) + self.bias, e_BHWK
+
+    def _evidence(self, x):
+        # Row of cells by row: what all its cells would say, of which each column takes its
+        # own. That is cheaper than a kernel per position, and than averaging all channels.
+        kappa, _, channels, num_classes = self.kernel.shape
+        kernel_UCP = ops.reshape(ops.transpose(self.kernel, (0, 2, 1, 3)), (kappa, channels, -1))
+        rows = itertools.pairwise(self._edges)
+        said = [ops.matmul(x[:, a:b], kernel_UCP[u]) for u, (a, b) in enumerate(rows)]
+        said_BHWP = ops.concatenate(said, axis=1)
+        said_BHWVK = ops.reshape(said_BHWP, (-1, *x.shape[1:3], kappa, num_classes))
+        return ops.sum(said_BHWVK * self._inside_WV1, axis=3)
 
     def compute_output_shape(self, x_shape):
         return (x_shape[0], self.num_classes), (*x_shape[:-1], self.num_classes)

@@ -87,7 +87,7 @@ def group_weights(groups, draws, seed):
         yield counts[:, member].astype(float)
 
 
-def bootstrap(statistics, groups, *, draws=1000, seed=0, reasons=None):
+def bootstrap(statistics, groups, *, draws=1000, seed=0, reasons=None, level=0.95):
     """Percentile intervals of any statistics, from resampled groups.
 
     Images of one patient resemble each other, so it is patients that are drawn. All
@@ -101,6 +101,7 @@ def bootstrap(statistics, groups, *, draws=1000, seed=0, reasons=None):
         draws: int >= 1.
         seed: int >= 0.
         reasons: optional dict from a statistic's name to why it may be undefined.
+        level: in (0, 1), of each interval; above 0.95 where so many together shall have it.
 
     Returns:
         Dict from name to figure `{"value", "ci95", "n", "groups", "draws", "dropped"}`.
@@ -124,7 +125,7 @@ def bootstrap(statistics, groups, *, draws=1000, seed=0, reasons=None):
             disable=num_blocks < SLOW_BLOCKS or not sys.stderr.isatty(),
         )
     ]
-    figures = {}
+    figures, tails = {}, [50 * (1 - level), 50 * (1 + level)]
     for name, value in values.items():
         if not np.isfinite(value):
             figures[name] = missing((reasons or {}).get(name, "undefined on these images"))
@@ -144,7 +145,7 @@ def bootstrap(statistics, groups, *, draws=1000, seed=0, reasons=None):
         elif len(drawn) <= draws / 2:
             figure["reason"] = "no interval: most resampled sets hold a single class"
         else:
-            figure["ci95"] = np.percentile(drawn, [2.5, 97.5]).tolist()
+            figure["ci95"] = np.percentile(drawn, tails).tolist()
             if np.ptp(figure["ci95"]) == 0:
                 figure["note"] = "every resampled set gave the same figure: do not trust the width"
         figures[name] = figure

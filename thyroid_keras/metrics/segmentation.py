@@ -9,6 +9,8 @@ import numpy as np
 from thyroid_keras.metrics.curves import ratio
 from thyroid_keras.metrics.intervals import bootstrap, proportion
 
+MASK_THRESHOLDS = np.round(np.arange(0.05, 1.0, 0.05), 2).tolist()
+
 
 def overlaps(truth, predicted):
     """Counts the pixels that two masks share, and those of each.
@@ -51,6 +53,24 @@ def dice_scores(counts):
     """
     both, true, said = counts
     return ratio(2 * both, true + said)
+
+
+def best_threshold(counts):
+    """Chooses the one of `MASK_THRESHOLDS` with the largest mean Dice.
+
+    Args:
+        counts: `(3, N, T)`, see `overlaps`, at each threshold; those of images without a
+            true mask, or with an empty one, do not count.
+
+    Returns:
+        `(threshold, origin)`: float in (0, 1), 0.5 where no image counts, and a sentence.
+    """
+    positive = counts[1, :, 0] > 0
+    if not positive.any():
+        return 0.5, "0.5, since no validation image has a mask"
+    dice = dice_scores(counts[:, positive]).mean(axis=0)
+    origin = f"largest mean Dice on {positive.sum()} validation images with a mask"
+    return MASK_THRESHOLDS[int(np.argmax(dice))], origin
 
 
 def segmentation_metrics(counts, groups, *, draws=1000, seed=0):

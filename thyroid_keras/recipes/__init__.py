@@ -1,9 +1,16 @@
 """Recipes by architecture (what `train --arch NAME --recipe quick|paper` runs), and tables."""
 
-from thyroid_keras.recipes import cs_agnet, sononet, sononet_tables
+from thyroid_keras.recipes import (
+    border,
+    classifier,
+    cs_agnet,
+    fan,
+    sononet,
+    sononet_tables,
+)
 from thyroid_keras.recipes.table import Claim, Row, Sheet, Table
 
-RECIPES = cs_agnet.RECIPES | sononet.RECIPES
+RECIPES = border.RECIPES | classifier.RECIPES | cs_agnet.RECIPES | fan.RECIPES | sononet.RECIPES
 TABLES = cs_agnet.TABLES | sononet_tables.TABLES
 
 __all__ = ["RECIPES", "TABLES", "Claim", "Row", "Sheet", "Table"]

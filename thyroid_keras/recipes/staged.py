@@ -8,8 +8,8 @@ from thyroid_keras.data.samples import DataError
 from thyroid_keras.data.sampling import stratified_batch_size, stratified_sampler, weighted_sampler
 from thyroid_keras.layers import CombineVotes
 from thyroid_keras.recipes.feeding import open_stores, train_batches, val_batches
+from thyroid_keras.recipes.rates import sgd
 from thyroid_keras.training import Phase, copy_weights, fit_phase
-from thyroid_keras.training.sgd import SGD
 
 JOINT = "logits"  # the other outputs are votes, one per scale
 
@@ -78,7 +78,7 @@ def _fit(recipe, splits, training, stages):
             name=name,
             title=f"Stage {number + 1} of {len(stages)}: {_title(arch, name)}",
             epochs=epochs,
-            optimizer=lambda steps, epochs=epochs: _optimizer(recipe, steps // epochs, epochs),
+            optimizer=sgd(recipe, epochs, nesterov=True, penalised=recipe.penalised),
             losses={h: keras.losses.CategoricalCrossentropy(from_logits=True) for h in heads},
             loss_weights=_loss_weights(heads, recipe),
             patience=recipe.patience,
@@ -123,31 +123,6 @@ def _sampling(recipe, table):
         return {"order": weighted_sampler(labels, background=background)}
     order = stratified_sampler(labels, per_class=recipe.per_class, background=background)
     return {"order": order, "batch_size": stratified_batch_size(labels, recipe.per_class)}
-
-
-def _optimizer(recipe, steps_per_epoch, epochs):
-    return SGD(
-        _schedule(recipe, steps_per_epoch, epochs),
-        momentum=recipe.momentum,
-        nesterov=True,
-        l2=recipe.l2,
-        penalised=recipe.penalised,
-    )
-
-
-def _schedule(recipe, steps_per_epoch, epochs):
-    """The learning rate by step: low to warm up, then full, then lower and lower."""
-    rate, warm_up = recipe.learning_rate, recipe.warm_up_epochs * steps_per_epoch
-    first = rate * recipe.warm_up_factor
-    schedules = keras.optimizers.schedules
-    if recipe.schedule == "cosine":
-        rest = max(1, epochs * steps_per_epoch - warm_up)
-        return schedules.CosineDecay(first, rest, warmup_target=rate, warmup_steps=warm_up)
-    drops = range(recipe.decay_epochs, epochs, recipe.decay_epochs)
-    bounds = [warm_up, *(epoch * steps_per_epoch for epoch in drops)]
-    rates = [first, rate, *(rate * recipe.decay_factor ** (i + 1) for i in range(len(drops)))]
-    # the boundary's own step still belongs to the epoch before
-    return schedules.PiecewiseConstantDecay([bound - 1 for bound in bounds], rates)
 
 
 def _loss_weights(heads, recipe):

@@ -1,5 +1,6 @@
 """Plots and the one-page HTML report of a run."""
 
+from thyroid_keras.report.faithfulness import faithfulness
 from thyroid_keras.report.gallery import Example, choose_examples, gallery
 from thyroid_keras.report.html import write_report
 from thyroid_keras.report.learning import learning_curves
@@ -15,6 +16,7 @@ __all__ = [
     "calibration",
     "choose_examples",
     "confusion",
+    "faithfulness",
     "fold_roc",
     "gallery",
     "learning_curves",

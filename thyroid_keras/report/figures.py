@@ -27,7 +27,12 @@ MEANINGS = (
     ("brier", "Brier score", "mean squared error of the probabilities; 0 is best"),
     ("ece", "Calibration error", "mean gap between promised and observed; 0 is best"),
     ("dice", "Dice", "overlap of predicted and true mask, where there is a true one"),
+    ("sector_iou", "IoU of the sector", "overlap of the sector found and the true one"),
+    ("text_removed", "Text removed", "share of text pixels blackened or filled"),
+    ("text_in_sector_removed", "… inside the sector", "the same of those inside, which are filled"),
+    ("sector_lost", "Sector lost", "share of the sector's other pixels blackened or filled"),
 )
+TILES = ("roc_auc", "accuracy", "sensitivity", "specificity", "dice", "sector_iou", "text_removed")
 OVERLAP_IS_POOR, CLASS_IS_GOOD = 0.5, 0.8
 
 
@@ -55,9 +60,10 @@ def summary(config, metrics, rows):
     target = f" (target: {data['target']})" if data.get("target") else ""
     if num_folds := len(metrics.get("folds") or []):
         source = f"all but one of {num_folds} folds of {source}, {num_folds} times,"
-    sentences = [
-        f"{config.get('arch', 'The model')} was trained on {source} to tell {aim}{target}."
-    ]
+    task = f"tell {aim}{target}"
+    if "sector_iou" in metrics:
+        task = "find the ultrasound sector and the text burned in, on screens made up around them"
+    sentences = [f"{config.get('arch', 'The model')} was trained on {source} to {task}."]
     if metrics.get("n"):
         judged = f"{counted(metrics['n'], 'image')} of {counted(metrics.get('groups', '?'), unit)}"
         sentences.append(
@@ -72,6 +78,7 @@ def summary(config, metrics, rows):
                 ("sensitivity", "sensitivity"),
                 ("specificity", "specificity"),
                 ("dice", "mean Dice of images with a mask"),
+                ("sector_iou", "mean IoU of the sector"),
             )
             if (metrics.get(key) or {}).get("value") is not None
         ]
@@ -99,7 +106,7 @@ def tiles(metrics):
     boxes = []
     for key, name, _ in MEANINGS:
         figure = metrics.get(key) or {}
-        if key in ("roc_auc", "accuracy", "sensitivity", "specificity", "dice"):
+        if key in TILES:
             if figure.get("value") is not None:
                 interval = interval_text({"ci95": widest_interval(figure)})
                 boxes.append(

@@ -4,10 +4,13 @@ import dataclasses
 import functools
 
 import numpy as np
+from matplotlib.colors import ListedColormap
 from matplotlib.patches import Rectangle
 
 from thyroid_keras import metrics
 from thyroid_keras.report.style import BLUE, RED, SKY, VERMILION, new_figure, plain
+
+SIGNED = ListedColormap(["#0082FF", "#FF6E00"])  # cold below 0, warm above
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,8 @@ class Example:
         probabilities: `(K,)`.
         mask: bool `(H, W)`, the truth; `None` where nobody has drawn one.
         maps: dict from name to attention map `(h, w)`, any scale.
+        signed: names of the maps that have a meaning on either side of 0, which are drawn
+            in warm tones above it and cold ones below.
         predicted_mask: `(H, W)` in [0, 1], probabilities; `None` where the model has none.
         mask_name: what to call `mask`, which may be weak.
         mask_threshold: from which a pixel is outlined, the one that Dice is taken at.
@@ -39,6 +44,7 @@ class Example:
     probabilities: np.ndarray
     mask: np.ndarray | None = None
     maps: dict = dataclasses.field(default_factory=dict)
+    signed: tuple[str, ...] = ()
     predicted_mask: np.ndarray | None = None
     mask_threshold: float = 0.5
     mask_name: str = "true mask"
@@ -92,8 +98,8 @@ def confidences(probabilities, threshold=0.5):
 def gallery(examples, *, class_names):
     """Draws one row per example: image, true outline, attention maps, predicted mask.
 
-    Each attention map is scaled to its own range, so colours compare places of one map,
-    never two maps. Boxes are on the last map, the model's red, the true one blue.
+    Each map is scaled to its own range, so colours compare places of one map, never two
+    maps. Boxes are on the last map, the model's red, the true one blue.
 
     Args:
         examples: sequence of `Example`, at least one.
@@ -184,7 +190,10 @@ def _draw_map(ax, example, name, boxes=False):
     span = np.ptp(attention)
     if span == 0:
         return f"{name}: the same everywhere"
-    _overlay(ax, example, (attention - attention.min()) / span, "inferno")
+    if name in example.signed:
+        _overlay(ax, example, attention / np.abs(attention).max(), SIGNED)
+    else:
+        _overlay(ax, example, (attention - attention.min()) / span, "inferno")
     return name + said
 
 
@@ -207,8 +216,8 @@ def _overlay(ax, example, share, cmap):
     """Colours what is high and leaves the rest of the image as it is."""
     height, width = np.shape(example.image)[:2]
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-    style = {"vmin": 0, "vmax": 1, "interpolation": "bilinear", "extent": extent}
-    ax.imshow(share, cmap=cmap, alpha=0.7 * share, **style)
+    style = {"vmin": -1 if cmap is SIGNED else 0, "vmax": 1, "extent": extent}
+    ax.imshow(share, cmap=cmap, alpha=0.7 * np.abs(share), interpolation="bilinear", **style)
 
 
 def _draw_predicted_mask(ax, example):

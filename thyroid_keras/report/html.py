@@ -5,6 +5,7 @@ from thyroid_keras.report.folds import folds
 from thyroid_keras.report.page import cleaned, document, paragraph, text, warning
 from thyroid_keras.report.places import places
 from thyroid_keras.report.results import read_answers
+from thyroid_keras.report.shortcuts import shortcuts
 from thyroid_keras.runs import read_csv, write_text
 
 
@@ -42,6 +43,7 @@ def write_report(run):
         figures.summary(config, metrics, rows),
         figures.tiles(metrics),
         figures.results(config, metrics),
+        shortcuts(metrics),
         places(metrics),
         folds(config, metrics),
         pictures.plots(run),

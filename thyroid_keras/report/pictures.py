@@ -28,6 +28,13 @@ PLOTS = (
         "Rows are the truth, columns the answer; percentages are shares of a row. The diagonal "
         "is right.",
     ),
+    (
+        "faithfulness",
+        "Deletion and insertion curves",
+        "Left, the image is blurred bit by bit, right, it appears out of the blurred one, what the "
+        "class map names first. If the answer rests on it, the left curve falls and the right one "
+        "rises early. Dashed: the same from the centre outwards, whatever the map.",
+    ),
 )
 
 
@@ -55,8 +62,9 @@ def cases(run, answers, metrics, most=10):
         run.plots / "gallery.png",
         "Gallery of images with attention maps and masks",
         "The surest right answers, the surest wrong ones and the least sure. Each attention map "
-        "has its own scale: bright is where this map looks most, not how strongly. Where there "
-        "are boxes, the model's is red and the true one blue.",
+        "has its own scale: bright is where this map looks most, not how strongly; a class map "
+        "is warm where it speaks for the answer and cold where against it. Where there are "
+        "boxes, the model's is red and the true one blue.",
     )
     failures = ""
     if answers is not None:

@@ -1,14 +1,18 @@
 """What a run folder holds, as arrays, and the plots drawn from it."""
 
 import dataclasses
+import re
 
 import numpy as np
 
+from thyroid_keras.report.faithfulness import faithfulness
 from thyroid_keras.report.learning import learning_curves
 from thyroid_keras.report.plots import calibration, confusion, precision_recall, roc
 from thyroid_keras.report.several import fold_roc
 from thyroid_keras.report.style import save_figure
 from thyroid_keras.runs import RunError, read_csv
+
+MAP_COLUMN = re.compile("(map|centre|random)_(hit|ap|dice|iou|deletion|insertion)")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,6 +27,8 @@ class Answers:
         folds: `(N,)` int64, which model of a cross-validation answered; `None`: the only.
         ious: float64 `(N,)`, of each image's box with the true one, NaN where there is no
             true one; `None` where none was found.
+        maps: dict from column to float64 `(N,)`, NaN where unknown: what each image's maps
+            are worth, see `nodules.look` and `follow`; empty where nobody judged them.
         counts: float64 `(3, N)`, pixels in both masks, in the true one (NaN where nobody
             drew one) and in the predicted one; `None` where none was predicted.
     """
@@ -35,6 +41,7 @@ class Answers:
     class_names: tuple[str, ...]
     folds: np.ndarray | None = None
     ious: np.ndarray | None = None
+    maps: dict = dataclasses.field(default_factory=dict)
     counts: np.ndarray | None = None
 
 
@@ -56,7 +63,7 @@ def read_answers(run, class_names, split="test"):
         return None
     # not as numbers: classes may be called 1 and 2
     rows = [r for r in read_csv(run.predictions) if r.get("split", "") in ("", split)]
-    if not rows:
+    if not rows or "label" not in rows[0]:  # of a network without classes
         return None
     try:
         return Answers(
@@ -67,7 +74,8 @@ def read_answers(run, class_names, split="test"):
             probabilities=np.array([[float(r[f"p_{c}"]) for c in class_names] for r in rows]),
             class_names=tuple(class_names),
             folds=np.array([int(r["fold"]) for r in rows]) if rows[0].get("fold") else None,
-            ious=np.array([float(r["iou"] or "nan") for r in rows]) if "iou" in rows[0] else None,
+            ious=_numbers(rows, "iou") if "iou" in rows[0] else None,
+            maps={name: _numbers(rows, name) for name in rows[0] if MAP_COLUMN.fullmatch(name)},
             counts=_mask_counts(rows) if "mask_px" in rows[0] else None,
         )
     except (LookupError, ValueError, TypeError) as error:
@@ -77,11 +85,13 @@ def read_answers(run, class_names, split="test"):
         ) from error
 
 
+def _numbers(rows, column):
+    return np.array([float(row[column] or "nan") for row in rows])
+
+
 def _mask_counts(rows):
     """What `metrics.overlaps` counted, from the columns of `predictions.csv`."""
-    dice, true, said = np.array(
-        [[float(r[c] or "nan") for c in ("dice", "true_mask_px", "mask_px")] for r in rows]
-    ).T
+    dice, true, said = (_numbers(rows, name) for name in ("dice", "true_mask_px", "mask_px"))
     both = np.where(true > 0, np.rint(dice * (true + said) / 2), true)
     return np.stack([both, true, said])
 
@@ -127,5 +137,7 @@ def write_plots(run):
         figures["calibration"] = calibration(*arrays, **common)
     if run.history.exists():
         figures["learning_curves"] = learning_curves(run.read_history())
+    if "curves" in found.get("maps", {}):
+        figures["faithfulness"] = faithfulness(found["maps"])
     for name, figure in figures.items():
         save_figure(figure, run.plots / f"{name}.png")

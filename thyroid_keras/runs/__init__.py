@@ -15,6 +15,7 @@ from thyroid_keras.runs.files import (
     write_text,
 )
 from thyroid_keras.runs.folder import Run, default_folder
+from thyroid_keras.runs.pictures import write_png
 
 __all__ = [
     "Run",
@@ -32,5 +33,6 @@ __all__ = [
     "write_bytes",
     "write_csv",
     "write_json",
+    "write_png",
     "write_text",
 ]

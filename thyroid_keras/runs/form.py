@@ -18,7 +18,12 @@ CONFIG = {
     "parameters": WHOLE,
     "seconds": NUMBER,
     "finished": (bool,),
-    "recipe": {"phantom_patients": WHOLE, "phantom_views": WHOLE, EACH: ANY},
+    "recipe": {
+        "phantom_patients": WHOLE,
+        "phantom_views": WHOLE,
+        "phantom_typicality": NUMBER,
+        EACH: ANY,
+    },
     "data": {
         "name": TEXT,
         "target": MAYBE_TEXT,
@@ -48,6 +53,14 @@ CONFIG = {
     "paper_results": {"source": TEXT, "figures": {EACH: ANY}, "differences": [TEXT]},
 }
 PLACES = {"n": WHOLE, "iou": FIGURE, "correct": FIGURE, "relative": FIGURE}
+SHORTCUTS = {
+    "n": WHOLE,
+    "groups": WHOLE,
+    "group_unit": TEXT,
+    "reason": TEXT,
+    "features": [{"name": TEXT, "what": TEXT, "roc_auc": FIGURE}],
+    "largest": {"name": TEXT, "roc_auc": FIGURE | {"note": TEXT}},
+}
 METRICS = {
     "split": TEXT,
     "n": WHOLE,
@@ -56,6 +69,7 @@ METRICS = {
     "threshold": MAYBE_NUMBER,
     "threshold_origin": TEXT,
     "segmentation": {"threshold": NUMBER},
+    "shortcuts": SHORTCUTS,
     "localisation": PLACES
     | {
         "per_class": [PLACES | {"class": TEXT}],
@@ -65,7 +79,11 @@ METRICS = {
         "rule": {"map": TEXT, "sigma_px": NUMBER, "threshold": NUMBER},
     },
 } | dict.fromkeys(
-    ("accuracy", "sensitivity", "specificity", "precision", "f1", "roc_auc", "dice"), FIGURE
+    (
+        *("accuracy", "sensitivity", "specificity", "precision", "f1", "roc_auc", "dice"),
+        *("sector_iou", "text_removed", "text_in_sector_removed", "sector_lost"),
+    ),
+    FIGURE,
 )
 
 

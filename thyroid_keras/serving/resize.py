@@ -29,8 +29,13 @@ def resize(image, size):
 def _resized(image, size, along_rows, scale):
     sums = tf.transpose(along_rows(image, size[0]), [1, 0, 2])
     sums = tf.transpose(along_rows(sums, size[1]), [1, 0, 2])
-    # whole numbers below 2**53, which float64 adds up without rounding in any order
-    return tf.cast(tf.round(sums / tf.cast(scale, tf.float64)), tf.uint8)
+    # whole numbers below 2**53, which float64 adds up without rounding in any order;
+    # TensorFlow would multiply by the reciprocal of a constant, and so round ties astray
+    sums, scale = tf.cast(sums, tf.int64), tf.cast(scale, tf.int64)
+    quotient = sums // scale
+    twice_rest = 2 * (sums - quotient * scale)
+    up = (twice_rest > scale) | ((twice_rest == scale) & (quotient % 2 == 1))
+    return tf.cast(quotient + tf.cast(up, tf.int64), tf.uint8)
 
 
 def _area_sums(image, length):

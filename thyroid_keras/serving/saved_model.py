@@ -19,6 +19,7 @@ from thyroid_keras.serving.card import model_card
 from thyroid_keras.serving.versions import check_target, publish
 
 TOLERANCE = 1e-5
+AS_STORED = {"borders": "none", "views": "keep"}
 # where the format keeps files that only people and clients read
 CARD = Path("assets.extra") / "model_card.json"
 
@@ -39,8 +40,8 @@ def export(folder, *, to=None, say=print):
         `pathlib.Path` of the version, `<to>/<whole number>`.
 
     Raises:
-        RunError: if the run is not finished, `to` cannot be written to, or Keras runs
-            on another backend than TensorFlow.
+        RunError: if the run is not finished, its pictures were read without borders, `to`
+            cannot be written to, or Keras runs on another backend than TensorFlow.
         ModelError: if the run's model is missing or damaged.
     """
     if keras.backend.backend() != "tensorflow":
@@ -56,6 +57,7 @@ def export(folder, *, to=None, say=print):
             f"{run.config}: names a network that is not known; choose a run that `train` wrote. "
             f"Received: arch={config['arch']!r}"
         )
+    _check_reading(run, config)
     to = Path(to or Path("saved_models") / config["arch"])
     check_target(to)
     model = float32_twin(load(folder))
@@ -79,6 +81,20 @@ def export(folder, *, to=None, say=print):
         '{"instances": [{"image_bytes": {"b64": "…"}}]}'
     )
     return version
+
+
+def _check_reading(run, config):
+    """Refuses what the graph, which reads pictures as they are stored, could not answer."""
+    recipe = config.get("recipe") or {}
+    faults = [f"{k}={recipe[k]}" for k, plain in AS_STORED.items() if recipe.get(k, plain) != plain]
+    if config["arch"] == "border_unet":
+        faults.append("arch=border_unet")
+    if faults:
+        raise RunError(
+            f"{run.folder}: an exported graph reads pictures as they are stored, and names "
+            "classes. Ask this run by `predict` or `borders`, or train one without. "
+            f"Received: {', '.join(faults)}"
+        )
 
 
 def _check(path, model):

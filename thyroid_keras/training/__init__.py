@@ -4,14 +4,8 @@ from thyroid_keras.training.backend import make_deterministic, own_session, set_
 from thyroid_keras.training.checkpoints import CheckpointError
 from thyroid_keras.training.engine import Diverged, Interrupted, Training, copy_weights, fit_phase
 from thyroid_keras.training.progress import PhaseProgress
-from thyroid_keras.training.recipe import (
-    Phase,
-    Recipe,
-    SettingError,
-    differences,
-    override,
-    unmet,
-)
+from thyroid_keras.training.recipe import Phase, Recipe
+from thyroid_keras.training.settings import SettingError, differences, override, unmet
 
 __all__ = [
     "CheckpointError",

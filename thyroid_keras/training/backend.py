@@ -59,6 +59,20 @@ def set_precision(precision):
     return precision
 
 
+def gradient(function, point):
+    """Returns the derivative of a scalar function of one tensor, in the shape of that tensor."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(point)
+            value = function(point)
+        return tape.gradient(value, point)
+    import jax
+
+    return jax.grad(function)(point)
+
+
 def gpu_capability():
     """Returns the compute capability of the first GPU, as a float; 0.0 without one."""
     if keras.backend.backend() == "tensorflow":

@@ -64,7 +64,7 @@ class Training:
 
 
 def fit_phase(model, phase: Phase, train, val, training: Training):
-    """Freezes, compiles with a fresh optimizer, fits, and leaves the best weights in place.
+    """Freezes, compiles with a fresh optimizer, fits, and leaves the weights that it shall.
 
     A phase that was begun before goes on after its last whole epoch, and one that was
     finished is not repeated, with the same result as without the break.
@@ -110,7 +110,8 @@ def fit_phase(model, phase: Phase, train, val, training: Training):
                 callbacks=[keeper, *training.watch(phase, len(train))],
                 verbose=0,
             )
-    keeper.restore_best(model)
+    if phase.leaves == "best":
+        keeper.restore_best(model)
     return model
 
 
@@ -151,6 +152,8 @@ class _Keeper(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         logs = {name: float(value) for name, value in (logs or {}).items()}
+        if self.phase.after_epoch is not None:
+            self.phase.after_epoch()
         state = _state(self.model)
         bad = [name for name, value in logs.items() if not math.isfinite(value)]
         bad += sorted({k.split("/")[0] for k, array in state.items() if not _finite(array)})

@@ -1,17 +1,13 @@
 """What a recipe is: everything that it takes to reproduce one row of one paper's table."""
 
 import dataclasses
-import inspect
-import re
-import types
+import math
 import typing
 from collections.abc import Callable
 
 import keras
 
-
-class SettingError(ValueError):
-    """A recipe was asked for a field it lacks, or given a value of the wrong kind."""
+from thyroid_keras.training.settings import unmet
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,6 +24,9 @@ class Phase:
         frozen: prefixes of the names of layers that stay as they are.
         patience: epochs without a better `monitor` after which to stop; `None`: never.
         monitor: what the best epoch has the least of, e.g. `"val_loss"`.
+        after_epoch: function called after each epoch, before its state is kept; what it
+            changes in the weights belongs to that state. `None`: nothing.
+        leaves: whether the phase leaves the weights of its `best` epoch or of its `last`.
     """
 
     name: str
@@ -39,6 +38,8 @@ class Phase:
     frozen: tuple[str, ...] = ()
     patience: int | None = None
     monitor: str = "val_loss"
+    after_epoch: Callable[[], None] | None = None
+    leaves: typing.Literal["best", "last"] = "best"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,7 +65,15 @@ class Recipe:
         cache: where decoded pixels are kept: auto, memory, disk or none.
         phantom_patients: patients of the phantom, used where no data is given.
         phantom_views: images of each of them.
+        phantom_typicality: how much more typical than in life its benign and malignant
+            nodules are (`target` malignancy alone), at least 0.
+        phantom_text_leak: share of its pictures, framed by a border, into which words are
+            burned that give the class away (`target` malignancy or calcification), in [0, 1].
         target: which labels, where the data has several and none is asked for.
+        borders: how borders, text and calipers are taken out of every picture before
+            anything else: `none`, `classical`, or the run folder or .keras file of a
+            border_unet.
+        views: pictures of two views side by side: `keep`, or `split` into two.
         reported: function `(recipe) -> dict` of the figures that the paper reports for
             these settings.
     """
@@ -86,7 +95,11 @@ class Recipe:
     cache: typing.Literal["auto", "memory", "disk", "none"] = "auto"
     phantom_patients: int = 600
     phantom_views: int = 2
+    phantom_typicality: float = 0.0
+    phantom_text_leak: float = 0.0
     target: str = "calcification"
+    borders: str = "none"
+    views: typing.Literal["keep", "split"] = "keep"
     reported: Callable | None = None
 
     @property
@@ -111,6 +124,8 @@ class Recipe:
                 "gain": self.gain >= 0,
                 "phantom_patients": self.phantom_patients >= 1,
                 "phantom_views": self.phantom_views >= 1,
+                "phantom_text_leak": 0 <= self.phantom_text_leak <= 1,
+                "phantom_typicality": 0 <= self.phantom_typicality < math.inf,
             },
         )
 
@@ -121,116 +136,3 @@ class Recipe:
             for f in dataclasses.fields(self)
             if f.name not in ("procedure", "reported")
         }
-
-
-def unmet(recipe, conditions):
-    """Returns a sentence for each field of a recipe whose condition does not hold."""
-    return [
-        f"--set {name}: out of range. {describe(type(recipe)).get(name, '')} "
-        f"Received: {_plain(getattr(recipe, name))}"
-        for name, holds in conditions.items()
-        if not holds
-    ]
-
-
-def describe(kind):
-    """Returns what each field of a recipe class means, from the docstrings.
-
-    Args:
-        kind: `Recipe` or a subclass.
-
-    Returns:
-        dict from field name to one line of text.
-    """
-    found = {}
-    for base in reversed(kind.__mro__[:-1]):
-        arguments = inspect.getdoc(base).partition("Args:\n")[2]
-        for entry in re.split(r"\n    (?=\w+: )", f"\n{arguments}"):
-            name, _, text = entry.partition(": ")
-            found[name.strip()] = " ".join(text.split())
-    return found
-
-
-# which recipe it is, not how it goes
-FIXED = ("arch", "procedure", "scale", "paper", "target", "reported")
-
-
-def differences(recipe, other):
-    """Returns what differs in the settings, as sentences for a reader.
-
-    Args:
-        recipe: `Recipe`.
-        other: the `Recipe` it is held against.
-    """
-    theirs = other.settings()
-    return [
-        f"{name} {_plain(value)} instead of {_plain(theirs[name])}"
-        for name, value in recipe.settings().items()
-        if name in theirs and value != theirs[name] and name not in FIXED
-    ]
-
-
-def _plain(value):
-    return " ".join(map(str, value)) if isinstance(value, tuple) else value
-
-
-def override(recipe, assignments):
-    """Returns the recipe with fields replaced, as `--set FIELD=VALUE` asks.
-
-    Args:
-        recipe: `Recipe`.
-        assignments: sequence of str, `"field=value"`; lists are written with commas.
-
-    Raises:
-        SettingError: names every unknown field, every value of the wrong type or out of
-            range.
-    """
-    hints = typing.get_type_hints(type(recipe))
-    fields = [f.name for f in dataclasses.fields(recipe) if f.name not in FIXED]
-    values, problems = {}, []
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        name = name.strip()
-        if not equals:
-            problems.append(f"--set takes FIELD=VALUE. Received: {assignment!r}")
-        elif name not in fields:
-            problems.append(
-                f"--set {name}: no such field of {recipe.arch}. Fields: {', '.join(fields)}"
-            )
-        else:
-            try:
-                values[name] = _parse(text.strip(), hints[name])
-            except ValueError as error:
-                problems.append(f"--set {name}: {error}. Received: {text.strip()!r}")
-    if problems:
-        raise SettingError("\n".join(problems))
-    recipe = dataclasses.replace(recipe, **values)
-    if problems := recipe.problems():
-        raise SettingError("\n".join(problems))
-    return recipe
-
-
-def _parse(text, kind):
-    """Reads `text` as a value of the annotated type."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        if text.lower() == "none" and type(None) in arguments:
-            return None
-        return _parse(text, next(a for a in arguments if a is not type(None)))
-    if origin is typing.Literal:
-        if text not in arguments:
-            raise ValueError(f"must be one of {', '.join(arguments)}")
-        return text
-    if origin is tuple:
-        parts = [part.strip() for part in text.strip("()[]").split(",") if part.strip()]
-        if arguments[-1] is not Ellipsis and len(parts) != len(arguments):
-            raise ValueError(f"takes {len(arguments)} values, separated by commas")
-        return tuple(_parse(part, arguments[0]) for part in parts)
-    if kind is bool:
-        if text.lower() not in ("true", "false"):
-            raise ValueError("must be true or false")
-        return text.lower() == "true"
-    try:
-        return kind(text)
-    except ValueError:
-        raise ValueError(f"must be of type {kind.__name__}") from None

@@ -4,18 +4,32 @@ import functools
 
 import numpy as np
 
-from thyroid_keras.data.phantom.checks import check_choice, check_count, check_share
+from thyroid_keras.data.phantom.checks import (
+    check_choice,
+    check_count,
+    check_least,
+    check_share,
+)
 from thyroid_keras.data.phantom.picture import Picture, generator, simulate
 from thyroid_keras.data.phantom.planes import phantom_planes, simulate_plane
 from thyroid_keras.data.progress import track
 from thyroid_keras.data.samples import Sample, SampleTable
 
-__all__ = ["PHANTOMS", "Picture", "phantom", "phantom_planes", "simulate", "simulate_plane"]
+__all__ = [
+    "LEAKING",
+    "PHANTOMS",
+    "Picture",
+    "phantom",
+    "phantom_planes",
+    "simulate",
+    "simulate_plane",
+]
 
 CLASS_NAMES = {
     "calcification": ("no calcification", "calcification"),
     "malignancy": ("benign", "malignant"),
 }
+LEAKING = tuple(CLASS_NAMES)  # into which words can be burned that give the class away
 CROPS = {"calcification": "nodule", "malignancy": "frame"}
 
 
@@ -31,6 +45,7 @@ def phantom(
     border=False,
     text=False,
     text_leak=0.0,
+    typicality=0.0,
     progress=True,
 ):
     """Simulates the thyroid ultrasound of so many patients.
@@ -54,6 +69,8 @@ def phantom(
         text: bool, burns in harmless words.
         text_leak: in [0, 1], share of images with burned-in words that give the
             label away, for testing that an audit finds them.
+        typicality: float >= 0, how much more than in life the nodules look like what
+            they are; see `tirads.draw_descriptors`.
         progress: bool, shows a progress bar.
 
     Returns:
@@ -66,6 +83,7 @@ def phantom(
     check_count(1, views=views)
     check_count(0, seed=seed)
     check_share(prevalence=prevalence)
+    check_least(0, typicality=typicality)
     check_choice(tuple(CLASS_NAMES), target=target)
     settings = {
         "seed": seed,
@@ -74,6 +92,7 @@ def phantom(
         "border": border,
         "text": text,
         "text_leak": text_leak,
+        "typicality": typicality,
     }
     pairs = [(patient, view) for patient in range(num_patients) for view in range(views)]
     samples = tuple(
@@ -83,6 +102,8 @@ def phantom(
     notes = ("Simulated ultrasound: figures on it say nothing about patients.",)
     if text_leak:
         notes += (f"Burned-in words give the label away in a share of {text_leak:g} images.",)
+    if typicality:
+        notes += (f"Nodules are more typical than in life, by an exponent of {typicality:g}.",)
     return SampleTable(
         name="phantom",
         samples=samples,

@@ -1,5 +1,6 @@
 """Checks of arguments, each given as `name=value` so that the error can say both."""
 
+import math
 import numbers
 
 
@@ -21,6 +22,13 @@ def check_choice(choices, **argument):
     """Demands one of `choices`."""
     ((name, value),) = argument.items()
     check(value in choices, f"`{name}` must be one of {choices}.", **argument)
+
+
+def check_least(least, **argument):
+    """Demands a finite number of `least` or more."""
+    ((name, value),) = argument.items()
+    holds = isinstance(value, numbers.Real) and least <= value < math.inf
+    check(holds, f"`{name}` must be a number >= {least}.", **argument)
 
 
 def check_share(**argument):

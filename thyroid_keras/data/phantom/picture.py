@@ -5,7 +5,12 @@ import dataclasses
 import numpy as np
 
 from thyroid_keras.data.phantom.anatomy import Neck, paint_neck
-from thyroid_keras.data.phantom.checks import check_choice, check_count, check_share
+from thyroid_keras.data.phantom.checks import (
+    check_choice,
+    check_count,
+    check_least,
+    check_share,
+)
 from thyroid_keras.data.phantom.foci import Foci, paint_calcification, paint_confounders
 from thyroid_keras.data.phantom.nodules import Nodule, Place, paint_nodule
 from thyroid_keras.data.phantom.screen import paint_border, paint_words, sector_box, words_for
@@ -51,6 +56,7 @@ def simulate(
     border=False,
     text=False,
     text_leak=0.0,
+    typicality=0.0,
 ):
     """Simulates one picture.
 
@@ -75,9 +81,10 @@ def simulate(
     check_choice((None, False, True), calcified=calcified)
     check_choice(("nodule", "frame"), crop=crop)
     check_share(text_leak=text_leak)
+    check_least(0, typicality=typicality)
 
     body = generator(seed, patient, 0)
-    found = draw_descriptors(body, malignant=malignant, calcified=calcified)
+    found = draw_descriptors(body, malignant=malignant, calcified=calcified, typicality=typicality)
     nodule = Nodule.draw(body, found)
     foci = Foci.draw(body, found["calcification"], nodule.half_axes)
     left, top, width = sector_box(image_size, border)

@@ -1,0 +1,92 @@
+"""Pictures before and after their borders were removed."""
+
+from pathlib import Path
+
+import numpy as np
+
+from thyroid_keras.borders.remover import border_remover
+from thyroid_keras.data.borders import find_views, remove
+from thyroid_keras.data.borders.views import SIDES
+from thyroid_keras.data.decode import crop, decode
+from thyroid_keras.data.picture_files import find_pictures
+from thyroid_keras.data.pictures import ImageError
+from thyroid_keras.data.progress import track
+from thyroid_keras.data.samples import DataError
+from thyroid_keras.report.style import SKY, VERMILION, new_figure, plain
+from thyroid_keras.runs import write_png
+
+GAP_PX = 8
+
+
+def remove_borders(images, *, out, method="classical", views="keep", say=print):
+    """Writes pictures without their borders, and each beside what it was before.
+
+    Args:
+        images: paths of pictures, or of folders of pictures.
+        out: folder for `<image>.png`, of two views split `<image>_left.png` and
+            `<image>_right.png`, and for `<image>_before_after.png`.
+        method: `"classical"`, or the run folder or `.keras` file of a `border_unet`.
+        views: `"keep"` or `"split"`.
+        say: function of one line of text.
+
+    Returns:
+        List of the paths of the pictures written, without those of before and after.
+
+    Raises:
+        ModelError: if `method` names no such network.
+        DataError: with every file that is not a picture; nothing is written then.
+        RunError: if `out` cannot be written.
+    """
+    clean = border_remover(method)
+    pictures, problems = [], []
+    for path in find_pictures(images):
+        try:
+            pictures.append((Path(path).stem, decode(path, channels=None)))
+        except ImageError as error:
+            problems.append(str(error))
+    if problems:
+        raise DataError(problems)
+    written = []
+    for number, (name, before) in enumerate(track(pictures, "Removing borders"), 1):
+        after = clean(before)
+        stem = f"{Path(out) / f'{number:04d}_{name}'}"  # no two pictures share it
+        write_png(f"{stem}_before_after.png", side_by_side(before, after))
+        parts = {"": after}
+        if views == "split" and len(found := find_views(before)) == 2:
+            parts = {f"_{side}": crop(after, view) for side, view in zip(SIDES, found, strict=True)}
+        for side, part in parts.items():
+            written.append(f"{stem}{side}.png")
+            write_png(written[-1], part)
+    say(f"{len(pictures)} pictures without borders, and each before and after: {out}")
+    return written
+
+
+def side_by_side(before, after):
+    """Returns two pictures of one shape in one, with a white strip between them."""
+    strip = np.full((len(before), GAP_PX, *before.shape[2:]), 255, np.uint8)
+    return np.concatenate([before, strip, after], axis=1)
+
+
+def draw_screens(examples):
+    """Draws screens, what is found in them, and what is left.
+
+    Args:
+        examples: sequence of `(name, image, sector, text)`: str, uint8 `(H, W)` and two
+            bool `(H, W)`; at least one.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+    """
+    figure, axes = new_figure(10.5, 2.5 * len(examples), len(examples), 3)
+    for row, (name, image, sector, text) in zip(axes, examples, strict=True):
+        after = remove(image, sector, text)
+        for ax, picture in zip(row, (image, image, after), strict=True):
+            ax.set(xticks=[], yticks=[])
+            ax.imshow(picture, cmap="gray", vmin=0, vmax=255)
+        row[0].set_title(plain(f"before: views of {name}"), fontsize=9.5, loc="left")
+        row[1].set_title("found: sector (blue), text (red)", fontsize=9.5, loc="left")
+        row[2].set_title("after", fontsize=9.5, loc="left")
+        for mask, colour in ((sector, SKY), (text, VERMILION)):
+            if mask.any() and not mask.all():
+                row[1].contour(mask, [0.5], colors=colour, linewidths=0.8)
+    return figure

@@ -1,0 +1,128 @@
+"""Which removal a run asks for, and how a trained network does it."""
+
+import dataclasses
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from thyroid_keras.data.borders import (
+    find_colours,
+    remove,
+    remove_classical,
+    split_views,
+    to_grey,
+)
+from thyroid_keras.data.resize import resize
+from thyroid_keras.folding import fold_batch_norm
+from thyroid_keras.loading import ModelError, load
+from thyroid_keras.runs import write_bytes
+
+METHODS = ("none", "classical")
+VIEWS = ("keep", "split")
+# a lost edge costs more than a black one gained, a stroke that stays more than speckle filled
+SECTOR_AT, TEXT_AT = 0.3, 0.05
+_MIN_SHARE = 0.25  # of the largest part of the sector
+KEPT = "borders.keras"  # in the folder of a run that removed borders by a network
+
+
+class BorderRemover:
+    """Removes borders, text and calipers by a trained `border_unet`.
+
+    Args:
+        model: `keras.Model` with the outputs `sector` and `text`.
+    """
+
+    def __init__(self, model):
+        self.model = fold_batch_norm(model)
+        self._lock = threading.Lock()  # pictures are read by several threads
+
+    def __call__(self, image):
+        """Returns a picture, uint8 `(H, W)` or `(H, W, 3)`, without them; see `remove`."""
+        return remove(image, *self.find(image))
+
+    def find(self, image):
+        """Returns sector and text of a picture, two bool `(H, W)`; colours by `find_colours`."""
+        _, *size, channels = self.model.input_shape
+        pixels = np.float32(resize(to_grey(image), size)) / 255
+        pixels = np.repeat(pixels[None, ..., None], channels, axis=-1)
+        with self._lock:
+            found = self.model.predict_on_batch(pixels)
+        shape = image.shape[1::-1]
+        sector, text = (cv2.resize(found[name][0, ..., 0], shape) for name in ("sector", "text"))
+        sector = _whole_parts(sector >= SECTOR_AT)
+        return sector, (text >= TEXT_AT) | find_colours(image, sector)
+
+
+def border_remover(how):
+    """Returns the removal that `--set borders=…` names.
+
+    Args:
+        how: `"none"`, `"classical"`, or the path of a run or `.keras` file of `border_unet`.
+
+    Returns:
+        Function of a picture, uint8 `(H, W)` or `(H, W, 3)`, to the same without borders;
+        `None` for none.
+
+    Raises:
+        ModelError: if there is no such model at the path.
+    """
+    if how == "none":
+        return None
+    if how == "classical":
+        return remove_classical
+    if not Path(how).exists():
+        raise ModelError(
+            f"{how}: no such file. Borders are removed by `classical`, or by the run folder or "
+            f".keras file of a border_unet, or not (`none`). Received: borders={how!r}"
+        )
+    model = load(how)
+    if not isinstance(model.output, dict) or set(model.output) != {"sector", "text"}:
+        raise ModelError(
+            f"{how}: this network finds no borders; train one with --arch border_unet, or use "
+            f"`classical`. Received: borders={how!r}"
+        )
+    return BorderRemover(model)
+
+
+def with_borders(table, clean, views="keep"):
+    """Returns a table whose pictures are read without borders.
+
+    Args:
+        table: `SampleTable`.
+        clean: see `border_remover`.
+        views: `"keep"`, or `"split"`: double views become two samples, see `split_views`.
+    """
+    if views == "split":
+        table = split_views(table)
+    return dataclasses.replace(table, clean=clean)
+
+
+def keep_network(run, borders):
+    """Copies the network that removes a run's borders into its folder, for later pictures."""
+    kept = run.folder / KEPT
+    if borders not in METHODS and not kept.exists():
+        path = Path(borders)
+        write_bytes(kept, (path / "model.keras" if path.is_dir() else path).read_bytes())
+
+
+def borders_in(run, borders):
+    """Returns what `border_remover` takes for a run: the network in its folder, if there is one.
+
+    Args:
+        run: `runs.Run`.
+        borders: of its recipe.
+    """
+    kept = run.folder / KEPT
+    return str(kept) if borders not in METHODS and kept.exists() else borders
+
+
+def _whole_parts(sector):
+    """A sector without holes and specks; everything where nothing was found."""
+    parts = cv2.findContours(sector.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
+    areas = [cv2.contourArea(part) for part in parts]
+    kept = [p for p, a in zip(parts, areas, strict=True) if a >= _MIN_SHARE * max(areas) and a > 0]
+    if not kept:
+        return np.ones_like(sector)
+    return cv2.drawContours(np.zeros(sector.shape, np.uint8), kept, -1, 1, cv2.FILLED) > 0

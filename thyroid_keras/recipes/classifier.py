@@ -1,0 +1,188 @@
+"""Known classifiers, the baselines of FAN's Table 2 (Wang et al.).
+
+    python -m thyroid_keras.train --arch resnet18 --recipe paper --data DATA
+    python -m thyroid_keras.train --arch resnet18                 # phantom, quick
+
+The paper does not say how it trained them; here they are trained as FAN is. Of them VGG-19
+does best there, with an accuracy of .8968. Its figures beside ours: README, "Results".
+"""
+
+import dataclasses
+from typing import Literal
+
+import keras
+
+from thyroid_keras.archs import build
+from thyroid_keras.archs.pretrained import unavailable
+from thyroid_keras.recipes.fan import FIGURES, PAPER
+from thyroid_keras.recipes.fan import RECIPES as FAN
+from thyroid_keras.recipes.feeding import open_stores, train_batches, val_batches
+from thyroid_keras.recipes.rates import SGDRecipe, schedule, sgd
+from thyroid_keras.training import Phase, fit_phase, unmet
+from thyroid_keras.training.adam import Adam
+
+JOINT = "logits"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClassifierRecipe(SGDRecipe):
+    """Settings of a known classifier; the defaults are those of FAN.
+
+    Args:
+        image_size: side of the square input, px, at least 32.
+        channels: 1 (grey) or 3, which grey images fill alike.
+        weights: `none`: random ones; `imagenet`, where Keras publishes them; or the path of
+            a .keras or .weights.h5 file, see `archs.pretrained.start_from`.
+        head: `standard`; `cam`, the classifier on a global average; `new_fc`, 256 units on
+            the flattened features.
+        normalization: of the images, in the network: `none`, `torch`, `caffe`, see
+            `archs.imagenet.begin`; `auto`: as `weights=imagenet` ask for, else none.
+        optimizer: `sgd` or `adam`.
+        learning_rate: of the optimizer, above 0.
+        l2: of `sgd`: weight of the penalty l2 / 2 ||w||^2, at least 0.
+        weight_decay: of `adam`: the share of the rate by which all weights shrink
+            beside the gradient, at least 0.
+    """
+
+    paper: str = PAPER
+    target: str = "malignancy"
+    image_size: int = 224
+    channels: int = 3
+    batch_size: int = 10
+    flip_horizontal: float = 0.0
+    patience: int | None = 50
+    weights: str | None = None
+    head: Literal["standard", "cam", "new_fc"] = "standard"
+    normalization: Literal["auto", "none", "torch", "caffe"] = "auto"
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    weight_decay: float = 0.0
+
+    def problems(self):
+        """Returns what is out of range, as a list of str."""
+        found = unmet(
+            self,
+            {
+                "image_size": min(self.size) >= 32,
+                "l2": self.optimizer == "sgd" or not self.l2,
+                "weight_decay": self.weight_decay >= 0
+                and (self.optimizer == "adam" or not self.weight_decay),
+            },
+        )
+        problem = unavailable(self.arch, self.weights)
+        return super().problems() + found + ([f"--set weights: {problem}"] if problem else [])
+
+    def arguments(self):
+        """Returns the arguments of the builder that are settings of the recipe, as a dict."""
+        normalization = self.normalization
+        if normalization == "auto":
+            normalization = "caffe" if self.weights == "imagenet" else "none"
+        return {
+            "weights": self.weights,
+            "head": self.head,
+            "normalization": None if normalization == "none" else normalization,
+        }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ResNetRecipe(ClassifierRecipe):
+    """Settings of a ResNet beside those of the others.
+
+    Args:
+        shortcut: where a block changes the shape: `A` pads with zeros, `B` projects; `C`
+            projects in every block; `standard` is `B`.
+    """
+
+    shortcut: Literal["standard", "A", "B", "C"] = "A"
+
+    def problems(self):
+        """Returns what is out of range, as a list of str."""
+        fits = self.weights != "imagenet" or self.shortcut in ("standard", "B")
+        return super().problems() + unmet(self, {"shortcut": fits})
+
+    def arguments(self):
+        """Returns the arguments of the builder that are settings of the recipe, as a dict."""
+        return super().arguments() | {"shortcut": self.shortcut}
+
+
+def train_classifier(recipe, splits, training):
+    """Trains a classifier in one phase.
+
+    Args:
+        recipe: `ClassifierRecipe`.
+        splits: `data.splits.Splits`.
+        training: `training.Training`.
+
+    Returns:
+        `keras.Model` at its best epoch, from images in [0, 1] to a dict of `logits`.
+
+    Raises:
+        DataError: with every file that cannot be read.
+        ModelError: if the weights to start from are not there, or of another network.
+    """
+    stores = open_stores(recipe, splits, masks=False)
+    keras.utils.set_random_seed(training.seed)
+    network = build(
+        recipe.arch,
+        image_shape=(*recipe.size, recipe.channels),
+        num_classes=len(splits.train.class_names),
+        **recipe.arguments(),
+    )
+    model = keras.Model(network.input, {JOINT: network.output}, name=network.name)
+    phase = Phase(
+        name=recipe.arch,
+        title=recipe.arch,
+        epochs=recipe.epochs,
+        optimizer=_optimizer(recipe),
+        losses={JOINT: keras.losses.CategoricalCrossentropy(from_logits=True)},
+        patience=recipe.patience,
+    )
+    train = train_batches(recipe, stores["train"], _targets, (training.seed, 1))
+    return fit_phase(model, phase, train, val_batches(recipe, stores["val"], _targets), training)
+
+
+def _targets(arrays):
+    return arrays["image"], {JOINT: arrays["label"]}
+
+
+def _optimizer(recipe):
+    if recipe.optimizer == "sgd":
+        return sgd(recipe, recipe.epochs)
+    return lambda steps: Adam(
+        schedule(recipe, steps // recipe.epochs, recipe.epochs),
+        weight_decay=recipe.weight_decay or None,
+    )
+
+
+# Table 2, by architecture; parameters of 224x224x3 and two classes
+REPORTED = {
+    "vgg19": (0.8968, 0.9222, 0.8588, 0.9176, 0.9198),
+    "resnet18": (0.8449, 0.8574, 0.7514, 0.9012, 0.8788),
+    "resnet34": (0.8629, 0.8910, 0.7295, 0.8890, 0.8900),
+    "resnet50": (0.8442, 0.8894, 0.8232, 0.8568, 0.8728),
+    "densenet40": (0.8962, 0.9262, 0.8803, 0.9057, 0.9158),
+}
+SHORTCUTS = {"resnet18": "A", "resnet34": "A", "resnet50": "C", "resnet152": "standard"}
+OTHERS = ("densenet40", "densenet161", "vgg16", "vgg19")
+SMALL_PX = {"vgg16": 64, "vgg19": 64, "resnet152": 64, "densenet161": 64}  # minutes on two cores
+OWN = {"arch", "procedure", "reported", "channels"}  # all else the quick scale has of FAN's
+
+
+def reported(recipe):
+    """Returns the paper's figures for this architecture, as it is counted there, at 224 px."""
+    as_counted = getattr(recipe, "shortcut", None) == SHORTCUTS.get(recipe.arch)
+    row = REPORTED.get(recipe.arch, ()) if recipe.image_size == 224 and as_counted else ()
+    return dict(zip(FIGURES, row, strict=False))
+
+
+def _recipes(arch):
+    kind, own = ClassifierRecipe, {}
+    if arch in SHORTCUTS:
+        kind, own = ResNetRecipe, {"shortcut": SHORTCUTS[arch]}
+    paper = kind(arch=arch, procedure=train_classifier, reported=reported, **own)
+    shared = {f.name for f in dataclasses.fields(SGDRecipe)} - OWN
+    quick = {name: getattr(FAN["fan"]["quick"], name) for name in shared}
+    quick["image_size"] = SMALL_PX.get(arch, quick["image_size"])
+    return {"paper": paper, "quick": dataclasses.replace(paper, **quick)}
+
+
+RECIPES = {arch: _recipes(arch) for arch in (*SHORTCUTS, *OTHERS)}

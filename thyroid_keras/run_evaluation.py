@@ -1,0 +1,38 @@
+"""A run judged by what its network answers: classes, or where borders are."""
+
+import dataclasses
+
+from thyroid_keras.borders import evaluate_borders, finds_borders
+from thyroid_keras.evaluation import evaluate
+from thyroid_keras.shortcuts import audit_shortcuts
+
+SHORTCUT_IMAGES = 300  # at the most: some seconds
+
+
+def evaluate_run(run, model, splits, *, seed=0, shortcuts=False):
+    """Judges the network of a run on its test split, and writes what the folder says of it.
+
+    Args:
+        run: `runs.Run` with `config.json`.
+        model: `keras.Model` that takes images in [0, 1].
+        splits: `data.splits.Splits`.
+        seed: of everything drawn.
+        shortcuts: bool, whether to look for shortcuts in the images of all splits; else
+            those that were found before are kept.
+
+    Returns:
+        The dict that is in `metrics.json`.
+
+    Raises:
+        DataError: with every file that cannot be read.
+    """
+    if finds_borders(model):
+        return evaluate_borders(run, model, splits, seed=seed)
+    facts = {}
+    if shortcuts:
+        samples = tuple(s for part in splits.parts.values() for s in part.samples)
+        table = dataclasses.replace(splits.train, samples=samples)
+        facts["shortcuts"] = audit_shortcuts(table, limit=SHORTCUT_IMAGES, seed=seed)
+    elif run.metrics.exists() and "shortcuts" in (before := run.read_metrics()):
+        facts["shortcuts"] = before["shortcuts"]
+    return evaluate(run, model, splits, facts=facts, seed=seed)

@@ -1,0 +1,122 @@
+"""The fields of a recipe as a person sets them: read, checked, described, compared."""
+
+import dataclasses
+import inspect
+import re
+import types
+import typing
+
+
+class SettingError(ValueError):
+    """A recipe was asked for a field it lacks, or given a value of the wrong kind."""
+
+
+def unmet(recipe, conditions):
+    """Returns a sentence for each field of a recipe whose condition does not hold."""
+    return [
+        f"--set {name}: out of range. {describe(type(recipe)).get(name, '')} "
+        f"Received: {_plain(getattr(recipe, name))}"
+        for name, holds in conditions.items()
+        if not holds
+    ]
+
+
+def describe(kind):
+    """Returns what each field of a recipe class means, from the docstrings.
+
+    Args:
+        kind: `Recipe` or a subclass.
+
+    Returns:
+        dict from field name to one line of text.
+    """
+    found = {}
+    for base in reversed(kind.__mro__[:-1]):
+        arguments = inspect.getdoc(base).partition("Args:\n")[2]
+        for entry in re.split(r"\n    (?=\w+: )", f"\n{arguments}"):
+            name, _, text = entry.partition(": ")
+            found[name.strip()] = " ".join(text.split())
+    return found
+
+
+# which recipe it is, not how it goes
+FIXED = ("arch", "procedure", "scale", "paper", "target", "reported")
+
+
+def differences(recipe, other):
+    """Returns what differs in the settings, as sentences for a reader.
+
+    Args:
+        recipe: `Recipe`.
+        other: the `Recipe` it is held against.
+    """
+    theirs = other.settings()
+    return [
+        f"{name} {_plain(value)} instead of {_plain(theirs[name])}"
+        for name, value in recipe.settings().items()
+        if name in theirs and value != theirs[name] and name not in FIXED
+    ]
+
+
+def _plain(value):
+    return " ".join(map(str, value)) if isinstance(value, tuple) else value
+
+
+def override(recipe, assignments):
+    """Returns the recipe with fields replaced, as `--set FIELD=VALUE` asks.
+
+    Args:
+        recipe: `Recipe`.
+        assignments: sequence of str, `"field=value"`; lists are written with commas.
+
+    Raises:
+        SettingError: names every unknown field, every value of the wrong type or out of
+            range.
+    """
+    hints = typing.get_type_hints(type(recipe))
+    fields = [f.name for f in dataclasses.fields(recipe) if f.name not in FIXED]
+    values, problems = {}, []
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        name = name.strip()
+        if not equals:
+            problems.append(f"--set takes FIELD=VALUE. Received: {assignment!r}")
+        elif name not in fields:
+            problems.append(
+                f"--set {name}: no such field of {recipe.arch}. Fields: {', '.join(fields)}"
+            )
+        else:
+            try:
+                values[name] = _parse(text.strip(), hints[name])
+            except ValueError as error:
+                problems.append(f"--set {name}: {error}. Received: {text.strip()!r}")
+    recipe = dataclasses.replace(recipe, **values)
+    if problems := problems + recipe.problems():
+        raise SettingError("\n".join(problems))
+    return recipe
+
+
+def _parse(text, kind):
+    """Reads `text` as a value of the annotated type."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        if text.lower() == "none" and type(None) in arguments:
+            return None
+        return _parse(text, next(a for a in arguments if a is not type(None)))
+    if origin is typing.Literal:
+        if text not in arguments:
+            raise ValueError(f"must be one of {', '.join(arguments)}")
+        return text
+    if origin is tuple:
+        parts = [part.strip() for part in text.strip("()[]").split(",") if part.strip()]
+        if arguments[-1] is not Ellipsis and len(parts) != len(arguments):
+            raise ValueError(f"takes {len(arguments)} values, separated by commas")
+        return tuple(_parse(part, arguments[0]) for part in parts)
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise ValueError("must be true or false")
+        return text.lower() == "true"
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(f"must be of type {kind.__name__}") from None
