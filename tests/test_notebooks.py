@@ -10,8 +10,8 @@ import pytest
 from check import run_python
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
-# test_tables.py and test_tables_sononet.py run these, over the tables that they have made
-OF_A_TABLE = ("ag_sononet", "cs_agnet")
+# test_tables.py, _fan.py and _sononet.py run these, over the tables that they have made
+OF_A_TABLE = ("ag_sononet", "cs_agnet", "fan")
 SMALL = [
     "phantom_patients=16", "image_size=32", "stage_filters=2,3,4,5,6", "batch_size=8",
     "segmentation_epochs=1", "epochs=1",
@@ -52,6 +52,7 @@ def test_there_are_notebooks():
     assert {path.stem for path in NOTEBOOKS} >= {"first_steps", *OF_A_TABLE}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p.stem not in OF_A_TABLE], ids=str)
 def test_notebook_runs(path, tmp_path):
     done = execute(path, f"SETTINGS = {SMALL!r}", tmp_path)

@@ -17,7 +17,7 @@ from test_commands import fails
 from test_notebooks import NOTEBOOKS, code_cells, execute, pictures
 
 from thyroid_keras import table as command
-from thyroid_keras.recipes import TABLES, Row
+from thyroid_keras.recipes import TABLES, Comparison, Row
 from thyroid_keras.report.results import Answers
 from thyroid_keras.runs import Run, read_csv
 from thyroid_keras.tables import processes, runner
@@ -49,7 +49,8 @@ TWO = dataclasses.replace(
         Row(name="bad", label="bad", arch="ds_agnet",
             settings=("segmentation_learning_rate=1e38",)),
     ),
-    folds=2, quick=(), reference="good", maps=("good",),
+    folds=2, quick=(), reference="good",
+    comparisons=(Comparison(name="maps", title="Maps", rows=("good",), gate="mask_gate3"),),
 )  # fmt: skip
 
 
@@ -90,7 +91,7 @@ def test_the_page_says_what_is_compared(made):
     text = (made / "table.md").read_text()
     for said in (
         "| 10 % | 0.858 |", "split by patient", "12 images of 6 patients", "simulated truth",
-        "One split in place of the paper's 5 folds", "image_size 32 instead of 192",
+        "One split in place of the 5 folds of the paper's scale", "image_size 32 instead of 192",
         "30 patients, 2 views", "The paper's table itself is not at hand",
     ):  # fmt: skip
         assert said in text, said
@@ -160,7 +161,8 @@ def test_help_and_list_answer(capsys):
 def test_every_row_of_every_table_is_a_recipe(tmp_path):
     for table in TABLES.values():
         assert len({row.name for row in table.rows}) == len(table.rows)
-        assert {table.reference, *table.maps} <= {row.name for row in table.rows} | {None}
+        shown = {name for comparison in table.comparisons for name in comparison.rows}
+        assert {table.reference, *shown} <= {row.name for row in table.rows} | {None}
         for scale in ("quick", "paper"):
             options = dataclasses.replace(OPTIONS, scale=scale)
             chosen = choose_recipes(table, table.rows, options)

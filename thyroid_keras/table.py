@@ -38,8 +38,8 @@ def main(arguments=None):
     add(
         "--out",
         metavar="DIR",
-        help="folder; default: tables/NAME-SCALE, for ag_sononet_1 to _3 the one that they share "
-        "with their trainings, tables/ag_sononet-SCALE",
+        help="folder; default: tables/NAME-SCALE; tables that share trainings share theirs, "
+        "tables/ag_sononet-SCALE and tables/fan-SCALE",
     )
     add(
         "--set",

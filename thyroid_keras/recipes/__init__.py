@@ -5,12 +5,13 @@ from thyroid_keras.recipes import (
     classifier,
     cs_agnet,
     fan,
+    fan_tables,
     sononet,
     sononet_tables,
 )
-from thyroid_keras.recipes.table import Claim, Row, Sheet, Table
+from thyroid_keras.recipes.table import Claim, Comparison, Row, Sheet, Table
 
 RECIPES = border.RECIPES | classifier.RECIPES | cs_agnet.RECIPES | fan.RECIPES | sononet.RECIPES
-TABLES = cs_agnet.TABLES | sononet_tables.TABLES
+TABLES = cs_agnet.TABLES | fan_tables.TABLES | sononet_tables.TABLES
 
-__all__ = ["RECIPES", "TABLES", "Claim", "Row", "Sheet", "Table"]
+__all__ = ["RECIPES", "TABLES", "Claim", "Comparison", "Row", "Sheet", "Table"]

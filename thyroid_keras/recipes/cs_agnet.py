@@ -12,7 +12,7 @@ import dataclasses
 from typing import Literal
 
 from thyroid_keras.recipes.collaborative import segmentation_only, two_stages
-from thyroid_keras.recipes.table import Row, Table
+from thyroid_keras.recipes.table import Comparison, Row, Table
 from thyroid_keras.training import Recipe, unmet
 
 PAPER = (
@@ -172,7 +172,14 @@ TABLES = {
         folds=5,
         quick=("phantom_patients=480", "segmentation_epochs=16", "epochs=8"),
         reference="100",
-        maps=("10", "30", "50", "100"),
+        comparisons=(
+            Comparison(
+                name="maps",
+                title="Attention maps of mask_gate3 by pixel labels",
+                rows=("10", "30", "50", "100"),
+                gate="mask_gate3",
+            ),
+        ),
         notes=(
             "The paper's table itself is not at hand: its column holds what the paper's text says.",
             "The paper reports no Dice and no intervals.",

@@ -14,7 +14,9 @@ class Row:
         arch: name of the architecture, one of `RECIPES`.
         settings: sequence of `"field=value"` that replace fields of its recipe.
         quick: the same at the quick scale alone, beside those of the table.
-        paper_only: whether the quick scale leaves it out unless it is asked for.
+        paper: the same at the paper's scale alone.
+        paper_only: whether the quick scale leaves it out unless it is asked for; the table
+            then shows the paper's figures alone.
         against: name of the row that it is compared with; `None`: the table's `reference`.
         reported: dict from a figure's name in `metrics.json` to the paper's value; what
             the paper does not say is left out, never made up.
@@ -25,6 +27,7 @@ class Row:
     arch: str
     settings: tuple[str, ...] = ()
     quick: tuple[str, ...] = ()
+    paper: tuple[str, ...] = ()
     paper_only: bool = False
     against: str | None = None
     reported: dict = dataclasses.field(default_factory=dict)
@@ -67,6 +70,24 @@ class Sheet:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A picture of where the networks of several rows look in the same images.
+
+    Args:
+        name: of the file in `plots`.
+        title: what it shows.
+        rows: names of the rows, a column each.
+        gate: name of the layer whose maps are drawn; `None`: what each place says for or
+            against the last of two classes, see `explain.evidence_map`.
+    """
+
+    name: str
+    title: str
+    rows: tuple[str, ...]
+    gate: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Table:
     """A table of a paper, as the trainings that it takes.
 
@@ -89,8 +110,8 @@ class Table:
         timed: whether the passes of each row's network are timed.
         shared: name of the folder that several tables share, so that a row which two of
             them have is trained once; `None`: one of its own.
-        maps: names of the rows whose attention maps are drawn.
-        gate: name of the layer whose maps they are.
+        names: dict from a figure to what it is called here, where not as usual.
+        comparisons: of `Comparison`.
         sheets: of `Sheet`.
         notes: what a reader must know about the paper's figures.
     """
@@ -110,7 +131,7 @@ class Table:
     by_class: dict = dataclasses.field(default_factory=dict)
     timed: bool = False
     shared: str | None = None
-    maps: tuple[str, ...] = ()
-    gate: str = "mask_gate3"
+    names: dict = dataclasses.field(default_factory=dict)
+    comparisons: tuple[Comparison, ...] = ()
     sheets: tuple[Sheet, ...] = ()
     notes: tuple[str, ...] = ()

@@ -78,7 +78,7 @@ def choose_recipes(table, rows, options):
     Raises:
         SettingError: with everything that is wrong with the settings.
     """
-    fixed = {_field(s) for row in table.rows for s in row.settings}
+    fixed = {_field(s) for row in table.rows for s in row.settings + row.paper}
     fields = {
         row.arch: {f.name for f in dataclasses.fields(RECIPES[row.arch][options.scale])}
         for row in rows
@@ -92,7 +92,7 @@ def choose_recipes(table, rows, options):
     }
     chosen = []
     for row in rows:
-        settings = (*table.quick, *row.quick) if options.scale == "quick" else ()
+        settings = (*table.quick, *row.quick) if options.scale == "quick" else row.paper
         others = anywhere - fields[row.arch]
         wanted = tuple(s for s in options.settings if _field(s) not in others)
         settings += row.settings + wanted

@@ -1,7 +1,7 @@
 """What a paper says of its rows, judged on ours."""
 
 from thyroid_keras import metrics
-from thyroid_keras.tables.results import NAMES
+from thyroid_keras.tables.results import called
 
 
 def judge_claims(table, results, differences):
@@ -58,7 +58,7 @@ def _evidence(table, figure, a, b):
     test = metrics.mcnemar(a.predicted == a.labels, b.predicted == b.labels)
     p_value = p_text(test["p_value"])
     return (
-        f"{NAMES.get(table.compared, table.compared)} {figure['value']:+.3f} "
+        f"{called(table, table.compared)} {figure['value']:+.3f} "
         f"({figure['ci95'][0]:+.3f} to {figure['ci95'][1]:+.3f}); right on {test['only_a']} images "
         f"that the other has wrong, wrong on {test['only_b']} (exact McNemar test by image, "
         f"p {p_value})"

@@ -4,7 +4,8 @@ import dataclasses
 
 from thyroid_keras.tables.by_class import classes_table, places_table
 from thyroid_keras.tables.claims import judge_claims
-from thyroid_keras.tables.results import NAMES, csv_rows, main_table, paired_differences
+from thyroid_keras.tables.maps import maps_table
+from thyroid_keras.tables.results import called, csv_rows, main_table, paired_differences
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -16,6 +17,7 @@ class Contents:
         header, rows: text; what stands between `**` is bold.
         judged: sentences on how ours were judged.
         claims: sentences on what the paper claims.
+        maps: `(header, rows, sentence)` on the networks' class maps, or `None`.
     """
 
     csv: list
@@ -23,6 +25,7 @@ class Contents:
     rows: list
     judged: list
     claims: list
+    maps: tuple | None = None
 
 
 def contents(table, results, seed):
@@ -42,7 +45,7 @@ def contents(table, results, seed):
     differences = paired_differences(results, table, seed)
     header, rows = main_table(table, results, differences)
     judged = [
-        f"Differences in {NAMES.get(table.compared, table.compared)} are paired, on the same "
+        f"Differences in {called(table, table.compared)} are paired, on the same "
         "resampled groups; an interval that holds 0 shows no difference."
     ]
     return Contents(
@@ -51,4 +54,5 @@ def contents(table, results, seed):
         rows=rows,
         judged=judged if differences else [],
         claims=judge_claims(table, results, differences),
+        maps=maps_table(table, results, seed),
     )

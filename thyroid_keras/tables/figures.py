@@ -5,7 +5,7 @@ import numpy as np
 from thyroid_keras import metrics
 from thyroid_keras.data.augment import GREY_LEVEL
 from thyroid_keras.data.store import PixelStore
-from thyroid_keras.explain import attention_maps
+from thyroid_keras.explain import attention_maps, evidence_map
 from thyroid_keras.loading import load
 from thyroid_keras.report import Example, choose_examples, gallery, save_figure
 from thyroid_keras.report.results import read_answers
@@ -37,18 +37,25 @@ def write_figures(run, table, results):
             f"ROC curves by {table.stub}. AUC with its 95 % interval, resampled by "
             f"{whole[0].config['data']['group_unit']}."
         )
-    shown = [result for result in whole if result.row.name in table.maps]
-    if shown:
-        judge = next((r for r in shown if r.row.name == table.reference), shown[-1])
-        columns = {result.row.label: (result, table.gate) for result in shown}
-        save_figure(draw_maps(columns, judge), run.plots / "maps.png")
-        captions["maps"] = (
-            f"Attention maps of {table.gate} by {table.stub}. Images are chosen by rule, from "
-            f"the test images and answers of the row {judge.row.label}"
-            f"{', first fold' if _folded(judge) else ''}: {RULE}. Each map has its own scale: "
-            "bright is where this network looks most."
-        )
+    for comparison in table.comparisons:
+        shown = [result for result in whole if result.row.name in comparison.rows]
+        if shown:
+            judge = next((r for r in shown if r.row.name == table.reference), shown[-1])
+            columns = {result.row.label: (result, comparison.gate) for result in shown}
+            save_figure(draw_maps(columns, judge), run.plots / f"{comparison.name}.png")
+            captions[comparison.name] = _caption(comparison, judge)
     return captions | write_sheets(run, table, results)
+
+
+def _caption(comparison, judge):
+    told = "Each map has its own scale: bright is where this network looks most."
+    if comparison.gate is None:
+        positive = judge.answers.class_names[-1]
+        told = f"Warm: speaks for {positive}; cold: against it; each map has its own scale about 0."
+    return (
+        f"{comparison.title}. Images are chosen by rule, from the test images and answers of the "
+        f"row {judge.row.label}{', first fold' if _folded(judge) else ''}: {RULE}. {told}"
+    )
 
 
 def roc_by_row(results, stub):
@@ -84,7 +91,8 @@ def draw_maps(columns, judge, names=None):
 
     Args:
         columns: dict from the name of a column to `(result, gate)`: the `Result` whose
-            network it is, and the name of the gate's layer.
+            network it is, and the name of the gate's layer; `None`: its class map, of the
+            last of two classes, warm above 0 and cold below.
         judge: the `Result` on whose answers the images are chosen, and whose answers are
             written above them; of folds, the first.
         names: of test images of `judge`; `None`: the surest right answer of either class, the
@@ -100,11 +108,12 @@ def draw_maps(columns, judge, names=None):
     answers, picks = _picks(run, names)
     test = named_samples(run, [answers.images[i] for _, i in picks])
     images, masks = _pixels(test, run)
-    maps = {
-        folder: attention_maps(load(folder), _pixels(test, Run(folder))[0] * GREY_LEVEL)
-        for folder in {_run(result).folder for result, _ in columns.values()}
+    asked = dict.fromkeys((_run(result).folder, gate is None) for result, gate in columns.values())
+    maps = {(folder, of_class): _maps(Run(folder), test, of_class) for folder, of_class in asked}
+    shown = {
+        name: maps[_run(result).folder, gate is None].get(gate)
+        for name, (result, gate) in columns.items()
     }
-    shown = {name: maps[_run(result).folder].get(gate) for name, (result, gate) in columns.items()}
     weak = "weak" in (test.mask_source or "")
     examples = [
         Example(
@@ -116,11 +125,21 @@ def draw_maps(columns, judge, names=None):
             probabilities=answers.probabilities[i],
             mask=None if test.samples[row].mask is None else masks[row, ..., 0] >= 128,
             maps={name: values[row] for name, values in shown.items() if values is not None},
+            signed=tuple(name for name, (_, gate) in columns.items() if gate is None),
             mask_name="weak mask" if weak else "true mask",
         )
         for row, (kind, i) in enumerate(picks)
     ]
     return gallery(examples, class_names=answers.class_names)
+
+
+def _maps(run, test, of_class):
+    """The maps of a run's network, by gate; its class map, signed, by `None`."""
+    model, pixels = load(run.folder), _pixels(test, run)[0] * GREY_LEVEL
+    if not of_class:
+        return attention_maps(model, pixels)
+    binary = len(test.class_names) == 2
+    return {None: evidence_map(model, pixels, 1 if binary else test.labels)}
 
 
 def _picks(run, names):

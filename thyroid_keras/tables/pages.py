@@ -21,6 +21,7 @@ from thyroid_keras.tables.results import folds_table
 from thyroid_keras.training import differences as recipe_differences
 
 RESEARCH = "Research use only; not a medical device."
+OF_MAPS = "How well the class maps find the nodules"
 OVER_FOLDS = "Mean ± SD over the folds, which is no confidence interval"
 
 
@@ -45,6 +46,9 @@ def write_pages(run, table, results, found, options, figures, costs=None):
     parts = [f"# {table.title}", RESEARCH, f"Paper: {table.paper}."]
     parts += [_markdown(found.header, found.rows)]
     parts += [OVER_FOLDS + ":", _markdown(*over_folds)] if over_folds else []
+    if found.maps:
+        header, rows, said = found.maps
+        parts += [f"{OF_MAPS}:", _markdown(header, rows), said]
     parts += ["What the paper claims:", _list(found.claims)] if found.claims else []
     parts += ["How ours were judged:", _list(how), "What differs from the paper:", _list(what)]
     parts += [f"![{caption}](plots/{name}.png)\n\n{caption}" for name, caption in figures.items()]
@@ -60,6 +64,7 @@ def write_pages(run, table, results, found, options, figures, costs=None):
         paragraph(f"Paper: {table.paper}.", "soft"),
         html_table(found.header, _bold(found.rows), "A dash: the figure is not known.", numbers),
         html_table(*over_folds, OVER_FOLDS, numbers) if over_folds else "",
+        section(OF_MAPS, html_table(*found.maps, range(1, 8))) if found.maps else "",
         section("What the paper claims", bullets(found.claims)),
         section("How ours were judged", bullets(how)),
         section("What differs from the paper", bullets(what)),
@@ -121,15 +126,15 @@ def unlike_the_paper(table, results, options):
             images += f", {recipe.phantom_patients} patients, {recipe.phantom_views} views of each"
         lines += [f"{images}.", *data["notes"]]
         if table.folds and not whole.found.get("folds"):
-            lines.append(f"One split in place of the paper's {table.folds} folds.")
+            lines.append(f"One split in place of the {table.folds} folds of the paper's scale.")
     lines.append(f"Seed {options.seed}, precision {options.precision}.")
     changed = {}
     for result in results:
-        ours = {s.partition("=")[0] for s in result.row.settings} | {"phantom_patients"}
-        paper = choose_recipe(result.row.arch, "paper", ())
+        row = result.row
+        paper = choose_recipe(row.arch, "paper", row.settings + row.paper)
         for change in recipe_differences(result.recipe, paper):
-            if change.partition(" ")[0] not in ours:
-                changed.setdefault(change, []).append(result.row.label)
+            if not change.startswith("phantom_patients "):
+                changed.setdefault(change, []).append(row.label)
     by_rows = {}
     for change, labels in changed.items():
         by_rows.setdefault(tuple(labels), []).append(change)

@@ -24,6 +24,11 @@ NAMES = {
 }
 
 
+def called(table, figure):
+    """Returns what a figure is called in a table."""
+    return table.names.get(figure) or NAMES.get(figure, figure)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Result:
     """One row, trained and judged.
@@ -172,23 +177,27 @@ def main_table(table, results, differences):
     """Returns the header and the rows of the table that people read, as text."""
     header = [table.stub]
     for name in table.figures:
-        header += [f"{NAMES.get(name, name)}: paper", f"{NAMES.get(name, name)}: ours (95 %)"]
+        header += [f"{called(table, name)}: paper", f"{called(table, name)}: ours (95 %)"]
     others = {other for _, other in differences}
     labels = {result.row.name: result.row.label for result in results}
-    compared = NAMES.get(table.compared, table.compared)
+    compared = called(table, table.compared)
     if others:
         said = labels[table.reference] if others == {table.reference} else "the network named"
         header.append(f"{compared} minus that of {said} (95 %)")
-    rows = []
-    for result in results:
-        name, cells = result.row.name, [result.row.label]
+    trained, rows = {result.row.name: result for result in results}, []
+    for row in table.rows:
+        name, cells, result = row.name, [row.label], trained.get(row.name)
+        if result is None and not row.paper_only:
+            continue
         for figure in table.figures:
-            reported = result.row.reported.get(figure)
+            reported = row.reported.get(figure)
             cells.append("–" if reported is None else f"{reported:.3f}")
-            cells.append(result.failure or text_of((result.found or {}).get(figure)))
+            found = (result and result.found) or {}
+            cells.append((result and result.failure) or text_of(found.get(figure)))
         if others:
-            other = result.row.against or table.reference
-            named = f", {labels[other]}" if len(others) > 1 and (name, other) in differences else ""
+            other = row.against or table.reference
+            several = others != {table.reference} and (name, other) in differences
+            named = f", {labels[other]}" if several else ""
             cells.append(text_of(differences.get((name, other))) + named)
         rows.append(cells)
     return header, rows
@@ -205,7 +214,7 @@ def folds_table(table, results):
             return "–"
         return "{mean:.3f} ± {sd:.3f}".format(**figure)
 
-    header = [table.stub, *(NAMES.get(name, name) for name in table.figures)]
+    header = [table.stub, *(called(table, name) for name in table.figures)]
     return header, [
         [label, *(cell((s or {}).get(n)) for n in table.figures)] for label, s in spreads
     ]

@@ -22,7 +22,7 @@ from thyroid_keras.tables.costs import costs_table, measure_costs
 from thyroid_keras.tables.figures import write_figures
 from thyroid_keras.tables.pages import write_pages
 from thyroid_keras.tables.processes import run_here
-from thyroid_keras.tables.results import NAMES, check_comparable, read_result, text_of
+from thyroid_keras.tables.results import called, check_comparable, read_result, text_of
 from thyroid_keras.training import Diverged, SettingError, set_precision
 from thyroid_keras.training.backend import gpu_capability
 
@@ -59,7 +59,7 @@ def table(
         scale: `"quick"` or `"paper"`; `None`: quick without a GPU.
         rows: names of the rows wanted; `None`: all, at the quick scale without the largest.
         out: folder; `None`: `tables/<name>-<scale>`, or the one that it shares with others,
-            `tables/ag_sononet-<scale>`, in which it has a folder of its name.
+            e.g. `tables/fan-<scale>`, in which it has a folder of its name.
         jobs: int >= 1, trainings at a time; `None`: one, on a cluster one per machine.
         ray: address of a Ray cluster, `"auto"` or `"local"`; `None`: this machine.
         say: function of one line of text, told what a person wants to know.
@@ -101,7 +101,7 @@ def table(
                 f"Received: out={str(folder)!r}"
             )
         run.log(command_line())
-        failures = _train(cells, paper.compared, jobs, ray, guard, say)
+        failures = _train(cells, paper, jobs, ray, guard, say)
         pairs = zip(wanted, recipes, strict=True)
         results = [
             read_result(row, recipe, folder / "rows" / row.name, failures.get(row.name))
@@ -144,7 +144,7 @@ def _resolved(precision):
         keras.config.set_dtype_policy(before)
 
 
-def _train(cells, figure, jobs, ray, guard, say):
+def _train(cells, paper, jobs, ray, guard, say):
     """Runs the cells that are not finished; returns why rows failed, by name."""
     waiting = [cell for cell in cells if not cell.finished]
     say(f"{len(cells) - len(waiting)} of {len(cells)} trainings are finished")
@@ -159,7 +159,8 @@ def _train(cells, figure, jobs, ray, guard, say):
             advance(cell)
             if status == 0:
                 found = Run(cell.folder).read_metrics()
-                say(f"{cell.label}: {NAMES[figure]} {text_of(found[figure])}")
+                figure = text_of(found[paper.compared])
+                say(f"{cell.label}: {called(paper, paper.compared)} {figure}")
             elif status == DIVERGED:
                 failed[cell.row.name] = "diverged"
                 say(f"{cell.label}: diverged, see {cell.log}")

@@ -5,7 +5,7 @@ import dataclasses
 from thyroid_keras.data.store import PixelStore
 from thyroid_keras.examples import read_examples
 from thyroid_keras.loading import load
-from thyroid_keras.preparation import choose_recipe, split_data
+from thyroid_keras.preparation import recipe_of, split_data
 from thyroid_keras.report import map_sheet, save_figure
 from thyroid_keras.report.gallery import draw_panel, map_columns
 from thyroid_keras.report.style import BLUE, VERMILION, counted, new_figure, plain
@@ -136,9 +136,7 @@ def caption_of(sheet, result):
 def named_samples(run, names):
     """Returns the named test images of a run as a `SampleTable`, verified, in that order."""
     config = run.read_config()
-    recipe = choose_recipe(config["arch"], config["scale"], ())
-    simulated = {name: config["recipe"][name] for name in ("phantom_patients", "phantom_views")}
-    recipe = dataclasses.replace(recipe, **simulated)
-    test = split_data(run, config["data"]["source"], recipe, config["seed"]).test
+    source = config["data"]["source"]
+    test = split_data(run, source, recipe_of(config), config["seed"]).test
     place = {sample.name: i for i, sample in enumerate(test.samples)}
     return test.select([place[name] for name in names])
