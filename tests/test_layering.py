@@ -49,10 +49,12 @@ MAY_IMPORT = {
     "tables": LOW
     | LEARNING
     | {"benchmarking", "examples", "pooling", "preparation", "report", "signals"},
+    "transfer": LOW | LEARNING | {"borders", "evaluation", "inspection", "narration", "report"},
     "cli": LOW | LEARNING | {"convert"},
 }
 COMMANDS = {
     "bench",
+    "bottleneck",
     "check_data",
     "train",
     "crossval",
@@ -73,7 +75,9 @@ ONLY_IN = {
                    "serving/decode", "serving/octets", "serving/resize", "serving/signatures",
                    "serving/upright"},
     "jax": {"training/backend"},
-    "sklearn": {"metrics/classification", "data/dealing", "shortcuts/judging"},
+    "sklearn": {"metrics/classification", "data/dealing", "shortcuts/judging",
+                "transfer/svm"},
+    "skops": {"transfer/svm"},
     "matplotlib": {"explain/overlay", "report/gallery", "report/learning", "report/plots",
                    "report/style"},
 }  # fmt: skip

@@ -7,6 +7,7 @@ COMMANDS = {
     "train": "from data to a trained, judged and reported model",
     "evaluate": "a run's figures with intervals, plots and report",
     "crossval": "grouped folds: pooled and per-fold figures, an ensemble",
+    "bottleneck": "a known network's features, and a classifier of them",
     "compare": "which of two runs is better on the same images",
     "predict": "a CSV row, and a mask, per image",
     "explain": "attention maps or class maps over the image",

@@ -2,6 +2,8 @@
 
 from thyroid_keras import cli
 from thyroid_keras.inspection import predict
+from thyroid_keras.transfer.prediction import is_bottleneck
+from thyroid_keras.transfer.prediction import predict as predict_by_features
 
 
 def main(arguments=None):
@@ -11,7 +13,9 @@ def main(arguments=None):
     add("folder", metavar="RUN", help="run folder")
     add("images", metavar="IMAGE", nargs="+", help="pictures, or folders of pictures")
     add("--out", metavar="FILE.csv", default="predictions.csv", help="a row per picture")
-    cli.run(predict, **vars(parser.parse_args(arguments)))
+    chosen = parser.parse_args(arguments)
+    by = predict_by_features if is_bottleneck(chosen.folder) else predict
+    cli.run(by, **vars(chosen))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,10 @@ from thyroid_keras.archs.border_unet import border_unet
 from thyroid_keras.archs.cs_agnet import cs_agnet, ds_agnet, vgg_unet, vgg_unet_seg
 from thyroid_keras.archs.densenet import densenet40, densenet161
 from thyroid_keras.archs.fan import fan
+from thyroid_keras.archs.inception import inception_v3
+from thyroid_keras.archs.mobilenet import mobilenet
 from thyroid_keras.archs.resnet import resnet18, resnet34, resnet50, resnet152
+from thyroid_keras.archs.small_cnn import small_cnn
 from thyroid_keras.archs.sononet import ag_sononet, sononet
 from thyroid_keras.archs.vgg import vgg16, vgg19
 
@@ -16,10 +19,13 @@ ARCHS = {
     "densenet161": densenet161,
     "ds_agnet": ds_agnet,
     "fan": fan,
+    "inception_v3": inception_v3,
+    "mobilenet": mobilenet,
     "resnet18": resnet18,
     "resnet34": resnet34,
     "resnet50": resnet50,
     "resnet152": resnet152,
+    "small_cnn": small_cnn,
     "sononet": sononet,
     "vgg16": vgg16,
     "vgg19": vgg19,

@@ -6,6 +6,7 @@ from thyroid_keras.report.page import cleaned, document, paragraph, text, warnin
 from thyroid_keras.report.places import places
 from thyroid_keras.report.results import read_answers
 from thyroid_keras.report.shortcuts import shortcuts
+from thyroid_keras.report.transfer import transfer
 from thyroid_keras.runs import read_csv, write_text
 
 
@@ -43,6 +44,7 @@ def write_report(run):
         figures.summary(config, metrics, rows),
         figures.tiles(metrics),
         figures.results(config, metrics),
+        transfer(metrics),
         shortcuts(metrics),
         places(metrics),
         folds(config, metrics),

@@ -51,7 +51,7 @@ def _splits(rows, classes, unit, run):
         groups = len({r.get("group") for r in members})
         shares = [f"{n} ({n / len(labels):.0%})" for n in counts]
         lines.append([name or "–", len(members), groups, *shares])
-    header = ["Split", "Images", f"{unit.capitalize()}s", *classes]
+    header = ["Split", "Images", f"Groups ({unit})", *classes]
     caption = "Images of each class, with their share of the split (the prevalence)."
     return table(header, lines, caption, numbers=range(1, len(header)))
 

@@ -15,6 +15,7 @@ DISTRIBUTIONS = {
     "jax": ("jax",),
     "numpy": ("numpy",),
     "scikit-learn": ("scikit-learn",),
+    "skops": ("skops",),
     "opencv": ("opencv-python-headless", "opencv-python"),
     "pillow": ("pillow",),
 }

@@ -167,6 +167,12 @@ class Run:
             )
         wanted = [getattr(run, name) for name in ("config", *needs)]
         lacking = [path.name for path in wanted if not path.exists()]
+        if lacking == [run.model.name] and (run.folder / "classifier.skops").exists():
+            raise RunError(
+                f"{run.folder}: a classifier of bottleneck features, which `predict` and `compare` "
+                "take, and nothing else. To learn more of the images, fine-tune a network with "
+                f"`train`. Received: folder={str(run.folder)!r}"
+            )
         if lacking:
             raise RunError(
                 f"{run.folder}: not a finished run, {' and '.join(lacking)} missing. Finish it "

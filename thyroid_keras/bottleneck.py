@@ -1,0 +1,63 @@
+"""python -m thyroid_keras.bottleneck: a known network's features, and a classifier of them."""
+
+from thyroid_keras import cli
+from thyroid_keras.data.readers import FORMATS
+from thyroid_keras.preparation import ON_BAD
+from thyroid_keras.transfer import CACHE, CLASSIFIERS, KERNELS, POOLINGS, Settings, bottleneck
+
+
+def main(arguments=None):
+    """Parses the command line and cross-validates."""
+    parser = cli.parser(
+        "bottleneck",
+        "Puts every image through the convolutions of a network trained on ImageNet, and "
+        "cross-validates a classifier of what comes out, whole groups held out, with augmented "
+        "copies of the training images. Leaves a folder with figures, report, the classifier of "
+        "all images and the network.",
+        "Several data sets of the same classes are joined, and judged each alone too.",
+    )
+    add, usual = parser.add_argument, Settings()
+    add("--data", required=True, nargs="+", metavar="PATH", help="folder, manifest.csv or .npz")
+    add(
+        "--features",
+        default=usual.features,
+        metavar="NETWORK",
+        help="vgg16, inception_v3, mobilenet, or any other of keras.applications",
+    )
+    add("--classifier", choices=CLASSIFIERS, default=usual.classifier, help="of the features")
+    add(
+        "--weights",
+        default=usual.weights,
+        metavar="WEIGHTS",
+        help="imagenet: Keras's own, downloaded once; path of a .keras, .weights.h5 or .npz file; "
+        "none: random ones",
+    )
+    add("--image-size", type=int, metavar="PX", help="side; default: that of Keras's weights")
+    add("--alpha", type=float, help="width of a MobileNet; default: that of an .npz file, else 1")
+    add("--pooling", choices=POOLINGS, help="default: flatten for the VGGs, else average")
+    add("--kernel", choices=KERNELS, default=usual.kernel, help="of the SVM")
+    add("--scale", action="store_true", help="standardise each feature first")
+    add("--copies", type=int, default=usual.copies, help="augmented ones of each training image")
+    add("--folds", type=int, default=usual.folds, metavar="K", help="how many, at least 2")
+    add(
+        "--augment-before-split",
+        action="store_true",
+        help="reproduce the leak too, and show its figure beside the right one",
+    )
+    add("--target", help="which labels, where the data has several; default: malignancy")
+    add("--format", choices=sorted(FORMATS), help="of the data, if not recognised")
+    add(
+        "--borders",
+        default=usual.borders,
+        metavar="HOW",
+        help="of the pictures, removed: none, classical, or the run of a border_unet",
+    )
+    add("--out", metavar="DIR", help="folder; default: a new one below runs/")
+    add("--cache", default=CACHE, metavar="DIR", help="keeps the features for the next time")
+    add("--seed", type=int, default=usual.seed, help="of folds, copies and random weights")
+    add("--on-bad", choices=ON_BAD, default=usual.on_bad, help="faulty files: end, or leave out")
+    cli.run(bottleneck, **vars(parser.parse_args(arguments)))
+
+
+if __name__ == "__main__":
+    main()

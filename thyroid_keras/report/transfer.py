@@ -1,0 +1,97 @@
+"""The section on bottleneck features: each fold, each data set, and the leak."""
+
+from thyroid_keras.report.page import paragraph, section, table, warning
+from thyroid_keras.report.style import with_interval
+
+COLUMNS = (
+    ("roc_auc", "ROC AUC"),
+    ("accuracy", "Accuracy"),
+    ("sensitivity", "Sensitivity"),
+    ("specificity", "Specificity"),
+)
+
+
+def leak_sentence(metrics):
+    """Returns one sentence on what the leak is worth; "" where it was not reproduced.
+
+    Args:
+        metrics: content of `metrics.json`.
+    """
+    if not (leak := metrics.get("leak")):
+        return ""
+    wrong, right = (with_interval(found.get("roc_auc")) for found in (leak, metrics))
+    unit = metrics.get("group_unit", "group")
+    return (
+        f"Augmented before the split, the same features and classifier reach an AUC of {wrong}. "
+        f"That figure is wrong: copies of one image, and images of one {unit}, are on both sides. "
+        f"Of new patients expect the other: {right}."
+    )
+
+
+def transfer(metrics):
+    """The folds of a bottleneck run, its data sets, and the leak beside the figure that is right.
+
+    Args:
+        metrics: content of `metrics.json`; nothing is returned for any other run.
+    """
+    if not (per_fold := metrics.get("per_fold")):
+        return ""
+    unit = metrics.get("group_unit", "group")
+    return "".join(
+        (
+            _leak(metrics, unit),
+            _data_sets(metrics.get("data_sets") or []),
+            section(
+                "Folds",
+                paragraph(metrics.get("pooled", "")),
+                table(
+                    ["Fold", "Images", "Groups", *(n for _, n in COLUMNS)],
+                    [[f"fold {i}", *_row(found)] for i, found in enumerate(per_fold)],
+                    f"Each fold's images, answered by a classifier of the others; groups: {unit}.",
+                    numbers=range(1, 7),
+                ),
+            ),
+        )
+    )
+
+
+def _leak(metrics, unit):
+    if not (leak := metrics.get("leak")):
+        return ""
+    rows = [
+        ["Right: held out, then augmented"],
+        ["Wrong: augmented, then held out"],
+    ]
+    return section(
+        "How a figure near 1 comes about",
+        warning(leak_sentence(metrics)),
+        table(
+            ["", "Images", "Groups", *(n for _, n in COLUMNS)],
+            [[*row, *_row(found)] for row, found in zip(rows, (metrics, leak), strict=True)],
+            "The same features, classifier and number of folds, with 95 % intervals. Held out were "
+            f"whole groups ({unit}) above, and single samples, copies among them, below.",
+            numbers=range(1, 7),
+        ),
+    )
+
+
+def _data_sets(found):
+    rows = [
+        [f"{one['name']}, {words}", *_row(one[kind])]
+        for one in found
+        for kind, words in (("alone", "learned from alone"), ("joined", "learned from all"))
+    ]
+    return section(
+        "Each data set",
+        table(
+            ["Judged on", "Images", "Groups", *(n for _, n in COLUMNS)],
+            rows,
+            "The images of each data set, out of fold: by classifiers of that set, and by those "
+            "of all sets together.",
+            numbers=range(1, 7),
+        ),
+    )
+
+
+def _row(found):
+    return [found.get("n"), found.get("groups"), *(with_interval(found.get(k)) for k, _ in COLUMNS)]

@@ -1,0 +1,214 @@
+"""Bottleneck features and a classifier, cross-validated; what `bottleneck` does."""
+
+import dataclasses
+import datetime
+import functools
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import keras
+
+from thyroid_keras.borders import keep_network
+from thyroid_keras.borders.remover import METHODS
+from thyroid_keras.evaluation import figures_of, prediction_rows
+from thyroid_keras.narration import conclusion
+from thyroid_keras.report import write_plots, write_report
+from thyroid_keras.report.transfer import leak_sentence
+from thyroid_keras.runs import Run, atomic, default_folder, environment, write_csv, write_json
+from thyroid_keras.training import own_session, set_precision
+from thyroid_keras.transfer.data import deal
+from thyroid_keras.transfer.features import AUGMENTATION, extract
+from thyroid_keras.transfer.network import feature_network
+from thyroid_keras.transfer.settings import DIFFERENCES, PAPER, Settings
+from thyroid_keras.transfer.svm import fit_svm, save
+from thyroid_keras.transfer.validation import brief, cross_validate, each_alone, leak
+
+CACHE = os.path.join("runs", "features")
+CLASSIFIER, NETWORK = "classifier.skops", "features.keras"
+OUT_OF_FOLD = "out-of-fold"
+POOLED = (
+    "Out of fold: every image is answered by the classifier of the other folds, which has learned "
+    "from their images and the copies of those. The classifier in this folder has learned from "
+    "all images, for new ones; no figure on this page is its own."
+)
+ORIGIN = (
+    "mean of the folds' thresholds, each chosen on the fold's training images by inner folds; out "
+    "of fold each fold's own is used"
+)
+
+
+def bottleneck(data, *, out=None, cache=CACHE, say=print, **settings):
+    """Cross-validates a classifier of a known network's features, and leaves a run folder.
+
+    Args:
+        data: path of a data set, or a sequence of them, which are judged joined and alone.
+        out: run folder; `None`: a new one below `runs/`.
+        cache: folder that keeps the features; `None`: none does.
+        say: function of one line of text.
+        **settings: see `settings.Settings`.
+
+    Returns:
+        `(run, metrics)`: the `Run`, with `classifier.skops` and `features.keras` instead of
+        `model.keras`, and what is in its `metrics.json`.
+
+    Raises:
+        SettingError, DataError, ModelError, RunError: if the user's input is wrong.
+    """
+    paths = [os.fspath(p) for p in ([data] if isinstance(data, (str, os.PathLike)) else data)]
+    chosen = Settings(**settings)
+    start = time.monotonic()
+    folder = out or default_folder(f"bottleneck-{chosen.features}", datetime.datetime.now())
+    with Run.create(folder) as run, own_session():
+        set_precision("float32")
+        keras.utils.set_random_seed(chosen.seed)
+        network = _network(chosen)
+        dealt = _deal(paths, chosen)
+        keep_network(run, chosen.borders)
+        config = _config(chosen, paths, dealt.table, network)
+        write_json(run.config, config)
+        write_csv(run.split, _split_rows(dealt))
+        for line in _introduction(config, dealt.table, run):
+            _tell(run, say, line)
+        made = extract(
+            network,
+            dealt.table,
+            cleaning=_identity(chosen.borders),
+            copies=chosen.copies,
+            seed=chosen.seed,
+            cache=cache,
+        )
+        found = _judge(run, dealt, made, chosen)
+        with atomic(run.folder / NETWORK) as temporary:
+            network.save(temporary)
+        write_json(run.config, config | {"seconds": round(time.monotonic() - start, 1)})
+        write_plots(run)
+        write_report(run)
+    for line in (*conclusion(found, run), leak_sentence(found)):
+        if line:
+            _tell(run, say, line)
+    return run, found
+
+
+def _network(chosen):
+    return feature_network(
+        chosen.features,
+        weights=None if chosen.weights == "none" else chosen.weights,
+        image_size=chosen.image_size,
+        alpha=chosen.alpha,
+        pooling=chosen.pooling,
+    )
+
+
+def _deal(paths, chosen):
+    return deal(
+        paths,
+        num_folds=chosen.folds,
+        target=chosen.target,
+        format=chosen.format,
+        borders=chosen.borders,
+        seed=chosen.seed,
+        on_bad=chosen.on_bad,
+    )
+
+
+def _judge(run, dealt, made, chosen):
+    """Cross-validates, and writes figures, answers and the classifier of all images."""
+    table, labels, groups, seed = dealt.table, dealt.table.labels, dealt.groups, chosen.seed
+    names = table.class_names
+    kind = {"kernel": chosen.kernel, "scale": chosen.scale, "seed": seed}
+    fit = functools.partial(fit_svm, class_names=names, **kind)
+    answers = cross_validate(made.features, labels, groups, dealt.folds, fit)
+    probabilities, thresholds = answers
+    cuts = {"label": thresholds, "label_origin": ORIGIN}
+    found = {"split": OUT_OF_FOLD, "group_unit": table.group_unit, "pooled": POOLED}
+    found["excluded"] = {"count": len(table.excluded)}
+    found |= figures_of(table, probabilities, None, cuts, seed)
+    found["per_fold"] = [
+        brief(labels[of], probabilities[of], thresholds[of], table.groups[of], names, seed)
+        for of in (dealt.folds == fold for fold in range(chosen.folds))
+    ]
+    found["extraction"] = {"computed": made.computed, "seconds": round(made.seconds, 3)}
+    if len(dealt.set_names) > 1:
+        found["data_sets"] = each_alone(made.features, dealt, chosen.folds, fit, answers, seed)
+    if chosen.augment_before_split:
+        found["leak"] = leak(made.features, labels, table.groups, chosen.folds, fit, names, seed)
+    write_json(run.metrics, found)
+    rows = prediction_rows(table, probabilities, None, cuts)
+    for row, fold in zip(rows, dealt.folds, strict=True):
+        row |= {"split": OUT_OF_FOLD, "fold": int(fold)}
+    write_csv(run.predictions, rows)
+    save(run.folder / CLASSIFIER, fit(made.features, labels, groups))
+    return found
+
+
+def _config(chosen, paths, table, network):
+    machine = environment() | {"backend": keras.backend.backend()}
+    source = {"path": " ".join(paths), "folds": chosen.folds, "fold": None}
+    source |= {n: getattr(chosen, n) for n in ("format", "target", "seed", "on_bad")}
+    return {
+        "arch": f"{chosen.features} features + {chosen.classifier}",
+        "scale": "cross-validation",
+        "data": {
+            "name": table.name,
+            "target": table.target,
+            "class_names": table.class_names,
+            "group_unit": table.group_unit,
+            "mask_source": table.mask_source,
+            "notes": table.notes,
+            "excluded": table.excluded,
+            "source": source,
+        },
+        "bottleneck": {"features": network.output_shape[1], "sets": paths},
+        "recipe": dataclasses.asdict(chosen) | {"augmentation": repr(AUGMENTATION)},
+        "parameters": network.count_params(),
+        "seed": chosen.seed,
+        "precision": "float32",
+        "image_shape": network.input_shape[1:],
+        "command": machine["command"],
+        "environment": machine,
+        "paper_results": {
+            "source": PAPER,
+            "figures": chosen.reported,
+            "differences": DIFFERENCES,
+        },
+    }
+
+
+def _split_rows(dealt):
+    names = dealt.table.class_names
+    return [
+        {
+            "image": sample.name,
+            "group": sample.group,
+            "label": names[sample.label],
+            "split": f"fold_{fold}",
+            "sha256": dealt.hashes[sample.name],
+        }
+        for sample, fold in zip(dealt.table.samples, dealt.folds, strict=True)
+    ]
+
+
+def _introduction(config, table, run):
+    yield (
+        f"{config['arch']} ({config['bottleneck']['features']:,} of each image) on {table.name}: "
+        f"{len(table)} images in {config['recipe']['folds']} folds, dealt by {table.group_unit}"
+    )
+    for note in table.notes:
+        yield f"Note: {note}"
+    yield f"Run folder: {run.folder}"
+
+
+def _identity(borders):
+    """What stands for a way of removing borders in the cache: of a network its content."""
+    if borders in METHODS:
+        return borders
+    path = Path(borders)
+    path = path / "model.keras" if path.is_dir() else path
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _tell(run, say, line):
+    say(line)
+    run.log(line)
