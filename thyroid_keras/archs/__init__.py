@@ -4,6 +4,7 @@ from thyroid_keras.archs.border_unet import border_unet
 from thyroid_keras.archs.cs_agnet import cs_agnet, ds_agnet, vgg_unet, vgg_unet_seg
 from thyroid_keras.archs.densenet import densenet40, densenet161
 from thyroid_keras.archs.fan import fan
+from thyroid_keras.archs.global_attention import global_attention
 from thyroid_keras.archs.inception import inception_v3
 from thyroid_keras.archs.mobilenet import mobilenet
 from thyroid_keras.archs.resnet import resnet18, resnet34, resnet50, resnet152
@@ -19,6 +20,7 @@ ARCHS = {
     "densenet161": densenet161,
     "ds_agnet": ds_agnet,
     "fan": fan,
+    "global_attention": global_attention,
     "inception_v3": inception_v3,
     "mobilenet": mobilenet,
     "resnet18": resnet18,

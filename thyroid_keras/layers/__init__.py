@@ -3,10 +3,12 @@
 from thyroid_keras.layers.attention_pool import AttentionPool
 from thyroid_keras.layers.batch_norm import BatchNorm
 from thyroid_keras.layers.feedback import FeedbackGate
+from thyroid_keras.layers.global_attention import GlobalAttention
 from thyroid_keras.layers.grid_attention import GridAttention
 from thyroid_keras.layers.joined_conv import JoinedConv2D
 from thyroid_keras.layers.lap import LAP, LAPClassifier
 from thyroid_keras.layers.map_memory import MapMemory
+from thyroid_keras.layers.pixel_cnn import PixelCNN
 from thyroid_keras.layers.votes import CombineVotes
 from thyroid_keras.layers.whitening import Whitening
 
@@ -16,9 +18,11 @@ __all__ = [
     "BatchNorm",
     "CombineVotes",
     "FeedbackGate",
+    "GlobalAttention",
     "GridAttention",
     "JoinedConv2D",
     "LAPClassifier",
     "MapMemory",
+    "PixelCNN",
     "Whitening",
 ]

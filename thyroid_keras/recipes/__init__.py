@@ -6,12 +6,20 @@ from thyroid_keras.recipes import (
     cs_agnet,
     fan,
     fan_tables,
+    global_attention,
     sononet,
     sononet_tables,
 )
 from thyroid_keras.recipes.table import Claim, Comparison, Row, Sheet, Table
 
-RECIPES = border.RECIPES | classifier.RECIPES | cs_agnet.RECIPES | fan.RECIPES | sononet.RECIPES
+RECIPES = (
+    border.RECIPES
+    | classifier.RECIPES
+    | cs_agnet.RECIPES
+    | fan.RECIPES
+    | global_attention.RECIPES
+    | sononet.RECIPES
+)
 TABLES = cs_agnet.TABLES | fan_tables.TABLES | sononet_tables.TABLES
 
 __all__ = ["RECIPES", "TABLES", "Claim", "Comparison", "Row", "Sheet", "Table"]

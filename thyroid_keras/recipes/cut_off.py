@@ -1,0 +1,123 @@
+"""Training of one map for all images and a classifier, until the cut-off epoch and after."""
+
+import keras
+import numpy as np
+
+from thyroid_keras.archs import build
+from thyroid_keras.archs.global_attention import ATTENTION
+from thyroid_keras.data.augment import GREY_LEVEL
+from thyroid_keras.data.progress import track
+from thyroid_keras.recipes.feeding import open_stores, train_batches, val_batches
+from thyroid_keras.training import Phase, SettingError, copy_weights, fit_phase
+from thyroid_keras.training.adam import Adam
+
+ANSWER = "logits"
+FAINT = 0.01  # of the brightness; a map below it everywhere is no choice of pixels
+
+
+def train_global_attention(recipe, splits, training):
+    """Trains a classifier and one map for all images, then the classifier alone.
+
+    The pixel CNN sees the training images as they are, once; the network returned holds its
+    map and neither them nor itself.
+
+    Args:
+        recipe: `recipes.global_attention.GlobalAttentionRecipe`.
+        splits: `data.splits.Splits`.
+        training: `training.Training`.
+
+    Returns:
+        `keras.Model` at the best epoch after the cut-off, from images in [0, 1] to a dict of
+        `logits`.
+
+    Raises:
+        DataError: with every file that cannot be read.
+        SettingError: if the backbone refuses its arguments.
+
+    Reference: Xu et al., Algorithm 1.
+    Deviation: Adam begins anew after the cut-off. Of the epochs after it the one with the
+        least validation loss is kept, where the paper takes 30 by cross-validation.
+    """
+    keras.utils.set_random_seed(training.seed)
+    learns = recipe.mode == "pixel_cnn"
+    classes = splits.train.class_names
+    num_images = len(splits.train) if learns else None
+    learner = _build(recipe, classes, recipe.weights, num_images=num_images)
+    stores = open_stores(recipe, splits, masks=False)
+    attention = learner.get_layer(ATTENTION)
+    model = keras.Model(learner.input, {ANSWER: learner.output}, name=ATTENTION)
+    train = train_batches(recipe, stores["train"], _targets, (training.seed, 1))
+    val = val_batches(recipe, stores["val"], _targets)
+    if not learns:
+        return fit_phase(model, _phase(recipe, "l1", recipe.epochs), train, val, training)
+    attention.attach(read_stack(learner, stores["train"]))
+    rest = recipe.epochs - recipe.cutoff_epochs
+    joint = {"leaves": "last"} if rest else {"patience": recipe.patience}
+    fit_phase(model, _phase(recipe, "joint", recipe.cutoff_epochs, **joint), train, val, training)
+    attention.settle()
+    training.say(describe(keras.ops.convert_to_numpy(attention.map)))
+    if rest:
+        frozen = {"frozen": (ATTENTION,), "patience": recipe.patience}
+        fit_phase(model, _phase(recipe, "frozen", rest, **frozen), train, val, training)
+    network = copy_weights(learner, _build(recipe, classes))
+    network.get_layer(ATTENTION).map.assign(attention.map)
+    return keras.Model(network.input, {ANSWER: network.output}, name=ATTENTION)
+
+
+def describe(attention):
+    """Returns a sentence on a map, an array, that says whether anything is left of the images."""
+    least, most = float(attention.min()), float(attention.max())
+    line = f"The map is fixed: {least:.3g} to {most:.3g}, mean {attention.mean():.3g}."
+    if most < FAINT:
+        line += " It blanks the images out; try a lower learning rate or penalty."
+    return line
+
+
+def read_stack(network, store):
+    """Reads all images as the network's pixel CNN takes them.
+
+    Args:
+        network: `keras.Model` of `archs.global_attention`.
+        store: `data.store.PixelStore`, N images.
+
+    Returns:
+        `(1, H, W, N C)`, in the precision in which the network computes.
+    """
+    attention = network.get_layer(ATTENTION)
+    front = keras.Model(network.input, attention.input)
+    height, width, channels = attention.input.shape[1:]
+    stack = np.empty((1, height, width, len(store.table) * channels), attention.compute_dtype)
+    for n in track(range(len(store.table)), "Stacking training images"):
+        image = front(store.read([n])[0] * GREY_LEVEL)
+        stack[..., n * channels : (n + 1) * channels] = keras.ops.convert_to_numpy(image)
+    return stack
+
+
+def _build(recipe, class_names, weights=None, **more):
+    given = {} if weights is None else {"weights": weights}
+    try:
+        return build(
+            ATTENTION,
+            image_shape=(*recipe.size, recipe.channels),
+            num_classes=len(class_names),
+            **recipe.arguments(),
+            **given,
+            **more,
+        )
+    except (TypeError, ValueError) as error:
+        raise SettingError(f"--set backbone, backbone_arguments, weights: {error}") from error
+
+
+def _phase(recipe, name, epochs, **more):
+    return Phase(
+        name=name,
+        title=f"global attention, {recipe.backbone}, {name}",
+        epochs=epochs,
+        optimizer=lambda steps: Adam(recipe.learning_rate, l2=recipe.l2),
+        losses={ANSWER: keras.losses.CategoricalCrossentropy(from_logits=True)},
+        **more,
+    )
+
+
+def _targets(arrays):
+    return arrays["image"], {ANSWER: arrays["label"]}
