@@ -69,6 +69,7 @@ def described_run(folder, model, table):
 
 @pytest.fixture(scope="module")
 def judged(table, tmp_path_factory):
+    keras.utils.set_random_seed(0)
     return judged_run(tmp_path_factory.mktemp("runs") / "run", network(), table)
 
 
@@ -183,7 +184,8 @@ def test_explain_draws_maps_and_boxes_of_the_picture(judged, table, tmp_path, me
     else:
         (name,) = said
         assert name == f"class map, {table.class_names[found.class_indices[0]]}"
-        assert said[name] == list(tk.explain.find_box([found.maps["AG3"][0]]))
+        box = tk.explain.find_box([found.maps["AG3"][0]])
+        assert said[name] == (None if box is None else list(box))
     left, top, width, height = list(stretched.values())[-1]
     assert 0 <= left < 96 and 0 <= top < 96 and left + width <= 96 and top + height <= 96
     assert left % 2 == 0 and top % 3 == 0 and width % 2 == 0 and height % 3 == 0
