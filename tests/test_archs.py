@@ -11,6 +11,7 @@ import thyroid_keras as tk
 
 SMALL = {"image_shape": (32, 48, 1), "stage_filters": (4, 6, 8, 10, 12)}
 ARCHS = ("cs_agnet", "ds_agnet", "vgg_unet", "vgg_unet_seg")
+SEGMENTERS = ("ds_agnet", "vgg_unet_seg")  # which the others hold whole
 SMALL_SONONET = {
     "image_shape": (37, 50, 1),
     "num_classes": 3,
@@ -40,7 +41,9 @@ def test_classification_branch_alone():
     assert trainable(branch) == 6_549_879
 
 
-@pytest.mark.parametrize("name", ARCHS)
+@pytest.mark.parametrize(
+    "name", ["cs_agnet", "vgg_unet", *(pytest.param(n, marks=pytest.mark.slow) for n in SEGMENTERS)]
+)
 def test_contract(name, tmp_path):
     check_arch(lambda: tk.build(name, **SMALL), tmp_path)
 

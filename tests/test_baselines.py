@@ -204,6 +204,7 @@ def test_imagenets_resnet_is_keras_own(download):
     )  # its biases have gone into the means
 
 
+@pytest.mark.slow
 def test_imagenets_vgg_is_keras_own(download):
     source = download(random_weights(keras.applications.VGG16(include_top=False, weights=None)))
     model = tk.build("vgg16", **TINY, weights="imagenet", head="cam")

@@ -199,6 +199,7 @@ print(json.dumps([keras.backend.backend(), *(m.tolist() for m in maps)]))
 """
 
 
+@pytest.mark.slow
 def test_maps_are_the_same_on_jax(tmp_path):
     model = lap(3)
     model.save(tmp_path / "model.keras")
