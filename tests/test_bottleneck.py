@@ -24,14 +24,13 @@ from thyroid_keras import bottleneck as command
 from thyroid_keras import evaluate, export, predict
 from thyroid_keras.archs import pretrained
 from thyroid_keras.archs.imagenet import begin
-from thyroid_keras.archs.pretrained import APPLICATIONS
+from thyroid_keras.archs.pretrained import APPLICATIONS, published_normalization
 from thyroid_keras.data.pack import write_pack
 from thyroid_keras.data.samples import DataError, Sample, SampleTable
 from thyroid_keras.loading import ModelError
 from thyroid_keras.runs import Run, RunError, read_csv
 from thyroid_keras.transfer import bottleneck, extract, feature_network, fit_svm, load, save
 from thyroid_keras.transfer.data import deal
-from thyroid_keras.transfer.network import NORMALIZATIONS
 from thyroid_keras.transfer.validation import cross_validate, leak
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -102,8 +101,8 @@ def test_images_are_normalised_as_each_application_asks():
         module = getattr(keras.applications, name).__module__.rpartition(".")[2]
         theirs = getattr(keras.applications, module).preprocess_input(255 * image.copy())
         ours = 255 * image
-        if module in NORMALIZATIONS:
-            inputs, x = begin((32, 32, 3), NORMALIZATIONS[module])
+        if (normalization := published_normalization(name)) is not None:
+            inputs, x = begin((32, 32, 3), normalization)
             ours = keras.Model(inputs, x).predict_on_batch(image)
         np.testing.assert_allclose(ours, theirs, atol=1e-4, err_msg=name)
 

@@ -183,6 +183,20 @@ def test_paper_recipe_is_the_papers():
     assert override(paper, ["weights=none"]).arguments()["mode"] == "pixel_cnn"
 
 
+@pytest.mark.parametrize(
+    ("backbone", "weights", "expected"),
+    [
+        ("resnet50", "imagenet", "caffe"),
+        ("mobilenet", "imagenet", "tf"),
+        ("inception_v3", "imagenet", "tf"),
+        ("mobilenet", None, "torch"),
+    ],
+)
+def test_images_are_normalised_as_the_weights_ask(backbone, weights, expected):
+    recipe = dataclasses.replace(RECIPES[NAME]["paper"], backbone=backbone, weights=weights)
+    assert recipe.arguments()["normalization"] == expected
+
+
 def test_settings_out_of_range_are_named_all_at_once():
     bad = ["image_size=31", "pixel_channels=0", "kernel_size=4", "hidden_layers=5", "epochs=4",
            "last_kernel_size=2", "penalty=-1", "cutoff_epochs=5", "learning_rate=0", "l2=-1",

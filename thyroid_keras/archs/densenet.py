@@ -29,7 +29,7 @@ def densenet40(
         head: `"standard"` and `"cam"`: global average, then the classifier; `"new_fc"`: 256
             units on the flattened features (see `archs.imagenet.classify`).
         normalization: `None`: the network takes images normalised as its weights ask;
-            `"torch"` or `"caffe"`: it takes images in [0, 1], and does that itself (see
+            `"torch"`, `"caffe"` or `"tf"`: it takes images in [0, 1], and does that itself (see
             `archs.imagenet.begin`).
         stem: `"reduced"`: the first convolution and a pooling behind it halve the image;
             `"full"`: neither, as for small images, at some sixteen times the cost.

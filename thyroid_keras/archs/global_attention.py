@@ -51,8 +51,8 @@ def global_attention(
             by itself.
         penalty: float >= 0, lambda, of the map while it is learned.
         reduction: `"mean"` or `"sum"` of it over the pixels.
-        normalization: `None`: the network takes normalised images; `"torch"` or `"caffe"`:
-            images in [0, 1], which it normalises before they are multiplied (see
+        normalization: `None`: the network takes normalised images; `"torch"`, `"caffe"` or
+            `"tf"`: images in [0, 1], which it normalises before they are multiplied (see
             `archs.imagenet.begin`).
         **arguments: of the backbone's builder.
 

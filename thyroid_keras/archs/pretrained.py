@@ -16,6 +16,14 @@ from thyroid_keras.loading import MAX_EXPANSION, ModelError, load
 IMAGENET = "imagenet"
 PUBLISHED = ("resnet50", "resnet152", "vgg16", "vgg19", "inception_v3", "mobilenet")  # by Keras
 APPLICATIONS = {n.lower(): n for n in dir(keras.applications) if n[0].isupper()}  # its names
+# how images in [0, 1] are normalised for those weights, by module of keras.applications (see
+# `archs.imagenet.begin`); the others do it themselves
+NORMALIZATIONS = {
+    **dict.fromkeys(("resnet", "vgg16", "vgg19"), "caffe"),
+    **dict.fromkeys(("inception_resnet_v2", "inception_v3", "mobilenet", "mobilenet_v2"), "tf"),
+    **dict.fromkeys(("nasnet", "resnet_v2", "xception"), "tf"),
+    "densenet": "torch",
+}
 HEAD = {"fc", "fc1", "fc2", "logits"}  # layers that begin anew where theirs do not fit
 CLASSIFIERS = ("conv_preds", "predictions")  # what Keras calls them
 SUFFIXES = (".keras", ".weights.h5", ".npz")
@@ -109,6 +117,20 @@ def _offline(arch, why):
 def application_name(arch):
     """Returns Keras's name of an application, `"MobileNet"` of `"mobilenet"`, or `None`."""
     return APPLICATIONS.get(_letters(arch))
+
+
+def published_normalization(arch):
+    """Returns how images are normalised for Keras's weights of ImageNet, see `NORMALIZATIONS`.
+
+    Args:
+        arch: name of an application, see `application_name`.
+
+    Returns:
+        `"caffe"`, `"tf"` or `"torch"`; `None` where the application does it itself, or Keras
+        has none of that name.
+    """
+    function = getattr(keras.applications, application_name(arch) or "", None)
+    return function and NORMALIZATIONS.get(function.__module__.rpartition(".")[2])
 
 
 def _letters(name):

@@ -42,7 +42,7 @@ def resnet18(
         head: `"standard"` and `"cam"`: global average, then the classifier; `"new_fc"`: 256
             units on the flattened features (see `archs.imagenet.classify`).
         normalization: `None`: the network takes images normalised as its weights ask;
-            `"torch"` or `"caffe"`: it takes images in [0, 1], and does that itself (see
+            `"torch"`, `"caffe"` or `"tf"`: it takes images in [0, 1], and does that itself (see
             `archs.imagenet.begin`; Keras's ResNets ask for `"caffe"`).
 
     Returns:

@@ -34,7 +34,7 @@ def vgg16(
             global average of the last convolution, not pooled; `"new_fc"`: 256 units on the
             flattened features (see `archs.imagenet.classify`).
         normalization: `None`: the network takes images normalised as its weights ask;
-            `"torch"` or `"caffe"`: it takes images in [0, 1], and does that itself (see
+            `"torch"`, `"caffe"` or `"tf"`: it takes images in [0, 1], and does that itself (see
             `archs.imagenet.begin`; Keras's VGGs ask for `"caffe"`).
 
     Returns:

@@ -13,7 +13,7 @@ from typing import Literal
 import keras
 
 from thyroid_keras.archs import build
-from thyroid_keras.archs.pretrained import unavailable
+from thyroid_keras.archs.pretrained import IMAGENET, published_normalization, unavailable
 from thyroid_keras.recipes.fan import FIGURES, PAPER
 from thyroid_keras.recipes.fan import RECIPES as FAN
 from thyroid_keras.recipes.feeding import open_stores, train_batches, val_batches
@@ -35,7 +35,7 @@ class ClassifierRecipe(SGDRecipe):
             a .keras or .weights.h5 file, see `archs.pretrained.start_from`.
         head: `standard`; `cam`, the classifier on a global average; `new_fc`, 256 units on
             the flattened features.
-        normalization: of the images, in the network: `none`, `torch`, `caffe`, see
+        normalization: of the images, in the network: `none`, `torch`, `caffe`, `tf`, see
             `archs.imagenet.begin`; `auto`: as `weights=imagenet` ask for, else none.
         optimizer: `sgd` or `adam`.
         learning_rate: of the optimizer, above 0.
@@ -53,7 +53,7 @@ class ClassifierRecipe(SGDRecipe):
     patience: int | None = 50
     weights: str | None = None
     head: Literal["standard", "cam", "new_fc"] = "standard"
-    normalization: Literal["auto", "none", "torch", "caffe"] = "auto"
+    normalization: Literal["auto", "none", "torch", "caffe", "tf"] = "auto"
     optimizer: Literal["sgd", "adam"] = "sgd"
     weight_decay: float = 0.0
 
@@ -75,7 +75,8 @@ class ClassifierRecipe(SGDRecipe):
         """Returns the arguments of the builder that are settings of the recipe, as a dict."""
         normalization = self.normalization
         if normalization == "auto":
-            normalization = "caffe" if self.weights == "imagenet" else "none"
+            learned = self.weights == IMAGENET
+            normalization = published_normalization(self.arch) if learned else "none"
         return {
             "weights": self.weights,
             "head": self.head,

@@ -17,7 +17,7 @@ from typing import Literal
 
 from thyroid_keras.archs import ARCHS
 from thyroid_keras.archs.global_attention import ATTENTION, backbones
-from thyroid_keras.archs.pretrained import unavailable
+from thyroid_keras.archs.pretrained import IMAGENET, published_normalization, unavailable
 from thyroid_keras.recipes.cut_off import train_global_attention
 from thyroid_keras.training import Recipe, unmet
 
@@ -39,8 +39,8 @@ class GlobalAttentionRecipe(Recipe):
         backbone_arguments: further arguments of its builder, as `name=value`.
         weights: of the backbone: `none`: random ones; `imagenet`, where Keras publishes
             them; or the path of a .keras or .weights.h5 file.
-        normalization: of the images, before they are multiplied: `torch`, `caffe` (see
-            `archs.imagenet.begin`) or `none`; `auto`: as `weights=imagenet` ask for, else
+        normalization: of the images, before they are multiplied: `torch`, `caffe`, `tf`
+            (see `archs.imagenet.begin`) or `none`; `auto`: as `weights=imagenet` ask for, else
             `torch`, the paper's.
         mode: `pixel_cnn`, or the baseline `l1`: a free weight for each pixel.
         pixel_channels: K, of the hidden layers of the pixel CNN, at least 1.
@@ -65,7 +65,7 @@ class GlobalAttentionRecipe(Recipe):
     backbone: str = "vgg16"
     backbone_arguments: tuple[str, ...] = ()
     weights: str | None = None
-    normalization: Literal["auto", "torch", "caffe", "none"] = "auto"
+    normalization: Literal["auto", "torch", "caffe", "tf", "none"] = "auto"
     mode: Literal["pixel_cnn", "l1"] = "pixel_cnn"
     pixel_channels: int = 128
     kernel_size: int = 3
@@ -118,7 +118,8 @@ class GlobalAttentionRecipe(Recipe):
         """Returns the arguments of the builder that are settings of the recipe, as a dict."""
         normalization = self.normalization
         if normalization == "auto":
-            normalization = "caffe" if self.weights == "imagenet" else "torch"
+            learned = self.weights == IMAGENET
+            normalization = published_normalization(self.backbone) if learned else "torch"
         given = (a.partition("=")[::2] for a in self.backbone_arguments)
         return {
             "backbone": self.backbone,

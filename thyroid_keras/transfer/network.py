@@ -10,6 +10,7 @@ from thyroid_keras.archs.inception import number_layers
 from thyroid_keras.archs.pretrained import (
     APPLICATIONS,
     application_name,
+    published_normalization,
     read_arrays,
     start_from,
     unavailable,
@@ -18,13 +19,6 @@ from thyroid_keras.training import SettingError
 
 POOLINGS = ("flatten", "average")
 SIZES = {"InceptionV3": 299, "InceptionResNetV2": 299, "Xception": 299, "NASNetLarge": 331}
-# as the published weights ask, by module of keras.applications; the others do it themselves
-NORMALIZATIONS = {
-    **dict.fromkeys(("resnet", "vgg16", "vgg19"), "caffe"),
-    **dict.fromkeys(("inception_resnet_v2", "inception_v3", "mobilenet", "mobilenet_v2"), "tf"),
-    **dict.fromkeys(("nasnet", "resnet_v2", "xception"), "tf"),
-    "densenet": "torch",
-}
 SCALABLE = ("MobileNet", "MobileNetV2", "MobileNetV3Large", "MobileNetV3Small")
 
 
@@ -58,10 +52,10 @@ def feature_network(name, *, weights="imagenet", image_size=None, alpha=None, po
     if application in SCALABLE:
         options["alpha"] = alpha or _width_of(weights)
     function = getattr(keras.applications, application)
-    module = function.__module__.rpartition(".")[2]
+    normalization = published_normalization(name)
     try:
-        image, x = begin(shape, NORMALIZATIONS.get(module))
-        if module not in NORMALIZATIONS:
+        image, x = begin(shape, normalization)
+        if normalization is None:
             x = layers.Rescaling(255, name="bytes")(x)
         base = function(weights=None, input_tensor=x, **options)
     except ValueError as error:  # each application has a least size of its own
