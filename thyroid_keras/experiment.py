@@ -207,16 +207,7 @@ def _config(run, recipe, splits, source, seed, precision):
     return {
         "arch": recipe.arch,
         "scale": recipe.scale,
-        "data": {
-            "name": table.name,
-            "target": table.target,
-            "class_names": table.class_names,
-            "group_unit": table.group_unit,
-            "mask_source": table.mask_source,
-            "notes": table.notes,
-            "excluded": table.excluded,
-            "source": source,
-        },
+        "data": table.facts() | {"source": source},
         "recipe": recipe.settings(),
         "seed": seed,
         "precision": precision,

@@ -20,11 +20,6 @@ SHOWN = 6
 SIZE = (360, 560)
 
 
-def finds_borders(model):
-    """Whether a network is a `border_unet`."""
-    return isinstance(model.output, dict) and set(model.output) == {"sector", "text"}
-
-
 def evaluate_borders(run, model, splits, *, seed=0, screens=SCREENS):
     """Judges a border network on the test split; writes what a run folder says about it.
 

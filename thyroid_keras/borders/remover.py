@@ -55,6 +55,11 @@ class BorderRemover:
         return sector, (text >= TEXT_AT) | find_colours(image, sector)
 
 
+def finds_borders(model):
+    """Whether a network is a `border_unet`."""
+    return isinstance(model.output, dict) and set(model.output) == {"sector", "text"}
+
+
 def border_remover(how):
     """Returns the removal that `--set borders=…` names.
 
@@ -78,7 +83,7 @@ def border_remover(how):
             f".keras file of a border_unet, or not (`none`). Received: borders={how!r}"
         )
     model = load(how)
-    if not isinstance(model.output, dict) or set(model.output) != {"sector", "text"}:
+    if not finds_borders(model):
         raise ModelError(
             f"{how}: this network finds no borders; train one with --arch border_unet, or use "
             f"`classical`. Received: borders={how!r}"
@@ -103,8 +108,13 @@ def keep_network(run, borders):
     """Copies the network that removes a run's borders into its folder, for later pictures."""
     kept = run.folder / KEPT
     if borders not in METHODS and not kept.exists():
-        path = Path(borders)
-        write_bytes(kept, (path / "model.keras" if path.is_dir() else path).read_bytes())
+        write_bytes(kept, network_file(borders).read_bytes())
+
+
+def network_file(borders):
+    """Returns the path of the model in `borders`, a run folder or a `.keras` file."""
+    path = Path(borders)
+    return path / "model.keras" if path.is_dir() else path
 
 
 def borders_in(run, borders):

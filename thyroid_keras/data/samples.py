@@ -99,6 +99,11 @@ class SampleTable:
         """Groups as an array of str `(N,)`."""
         return np.array([s.group for s in self.samples], dtype=object)
 
+    def facts(self):
+        """Returns what a run's `config.json` says of the table, as a dict."""
+        names = ("name", "target", "class_names", "group_unit", "mask_source", "notes", "excluded")
+        return {name: getattr(self, name) for name in names}
+
     def select(self, indices: Iterable[int]):
         """Returns the table of the samples at `indices`, in that order."""
         return dataclasses.replace(self, samples=tuple(self.samples[i] for i in indices))

@@ -6,11 +6,10 @@ import functools
 import hashlib
 import os
 import time
-from pathlib import Path
 
 import keras
 
-from thyroid_keras.borders import keep_network
+from thyroid_keras.borders import keep_network, network_file
 from thyroid_keras.borders.remover import METHODS
 from thyroid_keras.evaluation import figures_of, prediction_rows
 from thyroid_keras.narration import conclusion
@@ -150,16 +149,7 @@ def _config(chosen, paths, table, network):
     return {
         "arch": f"{chosen.features} features + {chosen.classifier}",
         "scale": "cross-validation",
-        "data": {
-            "name": table.name,
-            "target": table.target,
-            "class_names": table.class_names,
-            "group_unit": table.group_unit,
-            "mask_source": table.mask_source,
-            "notes": table.notes,
-            "excluded": table.excluded,
-            "source": source,
-        },
+        "data": table.facts() | {"source": source},
         "bottleneck": {"features": network.output_shape[1], "sets": paths},
         "recipe": dataclasses.asdict(chosen) | {"augmentation": repr(AUGMENTATION)},
         "parameters": network.count_params(),
@@ -204,9 +194,7 @@ def _identity(borders):
     """What stands for a way of removing borders in the cache: of a network its content."""
     if borders in METHODS:
         return borders
-    path = Path(borders)
-    path = path / "model.keras" if path.is_dir() else path
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(network_file(borders).read_bytes()).hexdigest()
 
 
 def _tell(run, say, line):
