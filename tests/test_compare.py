@@ -242,3 +242,12 @@ def test_the_command_prints_and_writes(pair, tmp_path, capsys):
     with pytest.raises(SystemExit):
         compare.main(["--help"])
     assert "Research use only" in capsys.readouterr().out
+
+
+def test_a_run_whose_network_names_no_class_is_refused(pair, capsys):
+    write_csv(pair[1] / "predictions.csv", [{"image": "0.png", "group": "p0", "split": "test"}])
+    with pytest.raises(SystemExit) as left:
+        compare.main([str(folder) for folder in pair])
+    assert left.value.code == 2
+    said = capsys.readouterr().err
+    assert str(pair[1]) in said and "names no class" in said and "choose a run" in said

@@ -57,7 +57,8 @@ def compare(folder_a, folder_b, *, json=None, out=None, seed=0, say=print):
         `settings`, what differs in how they were made, and `conclusion`, a sentence.
 
     Raises:
-        RunError: if a run is not finished, or with all that differs in their images.
+        RunError: if a run is not finished or its network names no class, or with all that
+            differs in their images.
     """
     a, b = _read(folder_a), _read(folder_b)
     if problems := _misfits(a, b):
@@ -108,7 +109,12 @@ def _read(folder):
     run = Run.open(folder, "metrics", "predictions")
     config, found = run.read_config(), run.read_metrics()
     answers = read_answers(run, config["data"]["class_names"], found["split"])
-    if answers is None or len(answers.images) != found["n"]:
+    if answers is None:
+        raise RunError(
+            f"{run.folder}: its network names no class, so there is nothing to compare; choose "
+            f"a run of a classifier. Received: folder={str(folder)!r}"
+        )
+    if len(answers.images) != found["n"]:
         raise RunError(
             f"{run.folder}: metrics.json and predictions.csv are of different images. Evaluate "
             f"the run once more. Received: folder={str(folder)!r}"
