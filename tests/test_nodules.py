@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from check import ramp
 from PIL import Image
+from test_borders import framed
 from test_places import described_run
 
 import thyroid_keras as tk
@@ -23,7 +24,7 @@ from thyroid_keras.layers import LAPClassifier
 from thyroid_keras.nodules import has_nodules, map_thresholds, pooled_facts
 from thyroid_keras.pooling import _out_of_fold, _pooled_figures
 from thyroid_keras.report.results import read_answers
-from thyroid_keras.runs import Run, RunError, read_csv, write_csv
+from thyroid_keras.runs import Run, RunError, read_csv, write_csv, write_json
 
 SIZE = (32, 32)
 
@@ -245,6 +246,22 @@ def test_what_cannot_be_drawn_is_said_of_all_runs_at_once(judged, gap, table, tm
     assert left.value.code == 2
     said = capsys.readouterr().err
     assert "among first, last" in said and said.strip().endswith("Received: layer='classifier'")
+
+
+def test_runs_that_split_double_views_differently_are_not_drawn_beside_each_other(
+    judged, table, tmp_path
+):
+    whole = described_run(tmp_path / "whole", network(1), table)
+    split = described_run(tmp_path / "split", network(1), table)
+    write_json(split.config, split.read_config() | {"recipe": {"views": "split"}})
+    views = [s.image for s in phantom(4, views=1, target="malignancy", progress=False).samples]
+    picture = tmp_path / "double.png"
+    Image.fromarray(framed(np.hstack(views[:2]), box=(12, 20), size=(240, 420))[0]).save(picture)
+    with pytest.raises(RunError, match="`views` differ.*whole.*split"):
+        explain_pictures(
+            whole.folder, [picture], out=tmp_path / "o", method="cam", beside=[split.folder]
+        )
+    assert not (tmp_path / "o").exists()
 
 
 def test_runs_of_one_name_are_told_apart(judged, table, tmp_path):

@@ -72,7 +72,8 @@ def explain(folder, images, *, out, method="attention", beside=(), layer=None, s
         The content of `boxes.json`.
 
     Raises:
-        RunError: if a run is not finished or its network has no such maps.
+        RunError: if a run is not finished, its network has no such maps, or the runs split
+            double views differently.
         DataError: with every file that is not a picture; nothing is written then.
     """
     viewers = _viewers([folder, *beside], images, method, layer)
@@ -130,6 +131,12 @@ def _viewers(folders, images, method, layer):
         class_names = config["data"]["class_names"]
         store = open_pictures(images, model, class_names, run)
         viewers.append(Viewer(prefix=prefix, model=model, class_names=class_names, store=store))
+    pictures = [[sample.name for sample in viewer.store.table.samples] for viewer in viewers]
+    if any(names != pictures[0] for names in pictures):
+        problems.append(
+            "Runs whose settings of `views` differ see other pictures; choose runs that agree. "
+            f"Received: {', '.join(map(str, folders))}"
+        )
     if problems:
         raise RunError("\n".join(problems))
     return viewers
