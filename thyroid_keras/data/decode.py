@@ -75,7 +75,7 @@ def pixel_hash(image):
 
 
 def load_sample(sample, size=None, channels=1, *, clean=None):
-    """Decodes, cleans, crops and resizes one sample.
+    """Decodes, cleans, crops, mirrors and resizes one sample.
 
     Args:
         sample: `Sample`.
@@ -103,6 +103,8 @@ def load_sample(sample, size=None, channels=1, *, clean=None):
     if sample.roi is not None:
         image = crop(image, sample.roi, name=sample.name)
         mask = None if mask is None else crop(mask, sample.roi, name=sample.name)
+    if sample.mirrored:
+        image, mask = image[:, ::-1], None if mask is None else mask[:, ::-1]
     size = image.shape[:2] if size is None else size
     return resize(image, size), None if mask is None else resize_mask(mask, size)
 

@@ -9,6 +9,12 @@ from thyroid_keras.data.fetal_planes import LAYOUT as FETAL_LAYOUT
 from thyroid_keras.data.fetal_planes import TARGETS as FETAL_TARGETS
 from thyroid_keras.data.fetal_planes import has_fetal_layout, read_fetal_planes
 from thyroid_keras.data.folder import LAYOUT, has_class_folders, read_folder
+from thyroid_keras.data.idrid import LAYOUT as IDRID_LAYOUT
+from thyroid_keras.data.idrid import TARGETS as IDRID_TARGETS
+from thyroid_keras.data.idrid import has_idrid_layout, read_idrid
+from thyroid_keras.data.jaffe import LAYOUT as JAFFE_LAYOUT
+from thyroid_keras.data.jaffe import TARGETS as JAFFE_TARGETS
+from thyroid_keras.data.jaffe import has_jaffe_layout, read_jaffe
 from thyroid_keras.data.labels import listed
 from thyroid_keras.data.manifest import manifest_file, read_manifest
 from thyroid_keras.data.paths import name_fault, shown
@@ -57,6 +63,18 @@ FORMATS = {
         read=read_fetal_planes,
         layout=FETAL_LAYOUT,
         targets=FETAL_TARGETS,
+    ),
+    "idrid": Format(
+        recognises=has_idrid_layout,
+        read=read_idrid,
+        layout=IDRID_LAYOUT,
+        targets=IDRID_TARGETS,
+    ),
+    "jaffe": Format(
+        recognises=has_jaffe_layout,
+        read=read_jaffe,
+        layout=JAFFE_LAYOUT,
+        targets=JAFFE_TARGETS,
     ),
     "manifest": Format(
         recognises=manifest_file,

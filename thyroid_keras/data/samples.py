@@ -36,6 +36,8 @@ class Sample:
             above 127 inside; `None` where nobody has drawn one.
         roi: `(left, top, width, height)` in pixels of `image` and `mask`, the crop
             that is the sample; parts outside the picture are black. `None`: all of it.
+        mirrored: whether the sample is what `roi` cuts out with left and right exchanged, as
+            where one eye of two is to lie like the other; then it has no `box`.
         box: `(left, top, width, height)` in pixels of `image`, around what is to be found;
             `None` where nobody has said, or only by a mask.
         split: `"train"`, `"val"` or `"test"` where the data set fixes it.
@@ -49,6 +51,7 @@ class Sample:
     group: str
     mask: str | bytes | np.ndarray | None = None
     roi: tuple[int, int, int, int] | None = None
+    mirrored: bool = False
     box: tuple[int, int, int, int] | None = None
     split: str | None = None
     sha256: str | None = None
