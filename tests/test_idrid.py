@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from thyroid_keras.data.audit import audit
 from thyroid_keras.data.decode import decode, load_sample
 from thyroid_keras.data.fundus import COUNTS, RIGHT_EYES, crop_of, listed_side, shows_right_eye
 from thyroid_keras.data.idrid import CLASS_NAMES, has_idrid_layout, read_idrid
@@ -156,6 +157,15 @@ def test_wrong_folders_and_choices_are_refused(root):
     with pytest.raises(DataError, match="is not an IDRiD folder"):
         read_idrid(root / "B. Disease Grading" / IMAGES)
     assert not has_idrid_layout(root / "nowhere")
+
+
+def test_eyes_that_look_alike_are_no_copies(root):
+    found = audit(str(root), progress=False)
+    assert found.copies == found.near_duplicates == () and not found.table.faults
+    folder = root / "B. Disease Grading" / IMAGES / "a. Training Set"
+    (folder / "IDRiD_002.jpg").write_bytes((folder / "IDRiD_003.jpg").read_bytes())
+    with pytest.raises(DataError, match="IDRiD_002.jpg is 'retinopathy 2'.*the same picture"):
+        audit(str(root), progress=False).accept("fail")
 
 
 def test_a_damaged_picture_is_the_audits(root):

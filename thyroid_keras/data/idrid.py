@@ -139,6 +139,7 @@ def read_idrid(root, *, target="retinopathy", split=True, sides="listed", on_bad
         samples=samples,
         class_names=tuple(CLASS_NAMES[target][grade] for grade in grades),
         group_unit="image",
+        aligned=True,
         target=target,
         notes=_notes(samples, collections.Counter(how for _, how in looked)),
         excluded=tuple(excluded),

@@ -96,6 +96,7 @@ def read_jaffe(root, *, target=None, on_bad="fail"):
         ),
         class_names=names,
         group_unit="person",
+        aligned=True,
         target=target,
         notes=_notes(rated, source, borrowed, folder),
         excluded=tuple(excluded),

@@ -74,6 +74,8 @@ class SampleTable:
             and the way out.
         faults: what is wrong with the set as a whole, likewise; a table that has any is
             only fit for the audit, which adds to them (see `settle`).
+        aligned: bool, whether all pictures show one kind of thing from one angle, so that they
+            look like copies of each other and only equal pixels count as such.
         clean: function of a decoded picture, uint8 `(H, W)` or `(H, W, 3)`, to the same
             without borders, through which every picture is read; `None`: as stored.
     """
@@ -87,6 +89,7 @@ class SampleTable:
     notes: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
+    aligned: bool = False
     clean: Callable | None = None
 
     def __len__(self):

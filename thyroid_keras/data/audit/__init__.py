@@ -88,7 +88,9 @@ def audit(data, *, num_folds=None, split=True, progress=True, **options):
     table = _without(table, contradictions)
     pictures, shares = ({s.name: of[s.name] for s in table.samples} for of in (pictures, shares))
     hashes = {name: picture.digest for name, picture in pictures.items()}
-    copies, near_duplicates = find_repeats(table, pictures, progress)
+    copies, near_duplicates = (), ()
+    if not table.aligned:
+        copies, near_duplicates = find_repeats(table, pictures, progress)
     faults = list(table.faults)
     if table.samples and split:
         faults += find_split_faults(table, hashes, copies=copies, num_folds=num_folds)
