@@ -31,7 +31,7 @@ COUNTS = {  # at 224x224x3, two classes
     "resnet50": 38_083_650,
     "vgg19": 139_578_434,
 }
-ALL = (*COUNTS, "densenet161", "resnet152", "vgg16")
+ALL = (*COUNTS, "densenet161", "googlenet", "resattnet92", "resnet152", "vgg16", "vgg_att3")
 
 
 @contextlib.contextmanager

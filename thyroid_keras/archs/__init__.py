@@ -5,12 +5,15 @@ from thyroid_keras.archs.cs_agnet import cs_agnet, ds_agnet, vgg_unet, vgg_unet_
 from thyroid_keras.archs.densenet import densenet40, densenet161
 from thyroid_keras.archs.fan import fan
 from thyroid_keras.archs.global_attention import global_attention
+from thyroid_keras.archs.googlenet import googlenet
 from thyroid_keras.archs.inception import inception_v3
 from thyroid_keras.archs.mobilenet import mobilenet
+from thyroid_keras.archs.residual_attention import resattnet92
 from thyroid_keras.archs.resnet import resnet18, resnet34, resnet50, resnet152
 from thyroid_keras.archs.small_cnn import small_cnn
 from thyroid_keras.archs.sononet import ag_sononet, sononet
 from thyroid_keras.archs.vgg import vgg16, vgg19
+from thyroid_keras.archs.vgg_attention import vgg_att3
 
 ARCHS = {
     "ag_sononet": ag_sononet,
@@ -21,8 +24,10 @@ ARCHS = {
     "ds_agnet": ds_agnet,
     "fan": fan,
     "global_attention": global_attention,
+    "googlenet": googlenet,
     "inception_v3": inception_v3,
     "mobilenet": mobilenet,
+    "resattnet92": resattnet92,
     "resnet18": resnet18,
     "resnet34": resnet34,
     "resnet50": resnet50,
@@ -31,6 +36,7 @@ ARCHS = {
     "sononet": sononet,
     "vgg16": vgg16,
     "vgg19": vgg19,
+    "vgg_att3": vgg_att3,
     "vgg_unet": vgg_unet,
     "vgg_unet_seg": vgg_unet_seg,
 }

@@ -37,9 +37,9 @@ def conv(x, filters, kernel_size, stride=1, *, name):
     )(x)
 
 
-def norm(x, *, relu=True, name):
+def norm(x, *, relu=True, epsilon=EPSILON, name):
     """Batch normalisation with PyTorch's constants, and ReLU."""
-    x = BatchNorm(momentum=MOMENTUM, epsilon=EPSILON, name=f"{name}_bn")(x)
+    x = BatchNorm(momentum=MOMENTUM, epsilon=epsilon, name=f"{name}_bn")(x)
     return layers.ReLU(name=f"{name}_relu")(x) if relu else x
 
 
@@ -92,10 +92,11 @@ def check_head(num_classes, head):
         raise ValueError(f"`head` must be one of {HEADS}. Received: head={head!r}")
 
 
-def classify(features, num_classes, head):
+def classify(features, num_classes, head, *, dropout=0.0):
     """Logits `(B, num_classes)`, float32, from the last features `(B, h, w, C)`.
 
-    `"new_fc"`: flattened, 256 units, ReLU, dropout of a half; else the global average.
+    `"new_fc"`: flattened, 256 units, ReLU, dropout of a half; else the global average,
+    behind which `"standard"` has the given dropout.
     """
     if head == "new_fc":
         x = layers.Flatten(name="flatten")(features)
@@ -103,4 +104,6 @@ def classify(features, num_classes, head):
         x = layers.Dropout(0.5, name="drop")(x)
     else:
         x = layers.GlobalAveragePooling2D(name="gap", **FLOAT32)(features)
+        if dropout and head == "standard":
+            x = layers.Dropout(dropout, name="drop", **FLOAT32)(x)
     return layers.Dense(num_classes, name="logits", **FLOAT32)(x)

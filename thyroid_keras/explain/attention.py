@@ -4,9 +4,9 @@ import cv2
 import keras
 import numpy as np
 
-from thyroid_keras.layers import FeedbackGate, GridAttention
+from thyroid_keras.layers import FeedbackGate, GridAttention, LocalAttention
 
-GATES = (FeedbackGate, GridAttention)
+GATES = (FeedbackGate, GridAttention, LocalAttention)
 
 
 def members(model):
@@ -21,7 +21,7 @@ def gates(model):
 
 
 def has_attention(model):
-    """Whether a model, or every member of an ensemble, has gates of either kind."""
+    """Whether a model, or every member of an ensemble, has gates of any kind."""
     return any(isinstance(layer, GATES) for layer in members(model)[0].layers)
 
 
@@ -29,7 +29,7 @@ def attention_maps(model, images, *, batch_size=16):
     """Computes the map of every attention gate; of one that is fed back, before the last pass.
 
     Args:
-        model: `keras.Model` with `GridAttention` or `FeedbackGate` layers.
+        model: `keras.Model` with layers among `GATES`.
         images: `(B, H, W, C)`, as the model takes them.
         batch_size: int, images at a time.
 

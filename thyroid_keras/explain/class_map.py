@@ -162,6 +162,8 @@ def _class_maps(model):
 def _weights(model, tensor):
     """What each of a tensor's C channels adds to each logit, `(C, K)`; `None`: no linear way."""
     for layer in model.layers:
+        if isinstance(layer, layers.Dropout) and layer.input is tensor:
+            return _weights(model, layer.output)
         if isinstance(layer, layers.Dense) and layer.input is tensor:
             kernel = ops.convert_to_numpy(layer.kernel)
             linear = layer.activation is keras.activations.linear

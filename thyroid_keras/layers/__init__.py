@@ -7,6 +7,7 @@ from thyroid_keras.layers.global_attention import GlobalAttention
 from thyroid_keras.layers.grid_attention import GridAttention
 from thyroid_keras.layers.joined_conv import JoinedConv2D
 from thyroid_keras.layers.lap import LAP, LAPClassifier
+from thyroid_keras.layers.local_attention import LocalAttention
 from thyroid_keras.layers.map_memory import MapMemory
 from thyroid_keras.layers.pixel_cnn import PixelCNN
 from thyroid_keras.layers.votes import CombineVotes
@@ -22,6 +23,7 @@ __all__ = [
     "GridAttention",
     "JoinedConv2D",
     "LAPClassifier",
+    "LocalAttention",
     "MapMemory",
     "PixelCNN",
     "Whitening",

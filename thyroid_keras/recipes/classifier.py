@@ -105,6 +105,26 @@ class ResNetRecipe(ClassifierRecipe):
         return super().arguments() | {"shortcut": self.shortcut}
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VGGAttentionRecipe(ClassifierRecipe):
+    """Settings of VGG-att3 beside those of the others; it has one head.
+
+    Args:
+        attention: how its maps are normalised.
+    """
+
+    attention: Literal["softmax", "sigmoid"] = "softmax"
+
+    def problems(self):
+        """Returns what is out of range, as a list of str."""
+        return super().problems() + unmet(self, {"head": self.head == "standard"})
+
+    def arguments(self):
+        """Returns the arguments of the builder that are settings of the recipe, as a dict."""
+        shared = {k: v for k, v in super().arguments().items() if k != "head"}
+        return shared | {"attention": self.attention}
+
+
 def train_classifier(recipe, splits, training):
     """Trains a classifier in one phase.
 
@@ -163,8 +183,11 @@ REPORTED = {
     "densenet40": (0.8962, 0.9262, 0.8803, 0.9057, 0.9158),
 }
 SHORTCUTS = {"resnet18": "A", "resnet34": "A", "resnet50": "C", "resnet152": "standard"}
-OTHERS = ("densenet40", "densenet161", "vgg16", "vgg19")
-SMALL_PX = {"vgg16": 64, "vgg19": 64, "resnet152": 64, "densenet161": 64}  # minutes on two cores
+OTHERS = ("densenet40", "densenet161", "googlenet", "resattnet92", "vgg16", "vgg19", "vgg_att3")
+SMALL_PX = {  # minutes on two cores
+    **dict.fromkeys(("densenet161", "resattnet92", "resnet152", "vgg16", "vgg19"), 64),
+    "vgg_att3": 32,
+}
 OWN = {"arch", "procedure", "reported", "channels"}  # all else the quick scale has of FAN's
 
 
@@ -179,6 +202,8 @@ def _recipes(arch):
     kind, own = ClassifierRecipe, {}
     if arch in SHORTCUTS:
         kind, own = ResNetRecipe, {"shortcut": SHORTCUTS[arch]}
+    elif arch == "vgg_att3":
+        kind = VGGAttentionRecipe
     paper = kind(arch=arch, procedure=train_classifier, reported=reported, **own)
     shared = {f.name for f in dataclasses.fields(SGDRecipe)} - OWN
     quick = {name: getattr(FAN["fan"]["quick"], name) for name in shared}
