@@ -201,7 +201,8 @@ def test_differences_are_paired_and_each_row_has_its_own_reference(better_and_wo
     ],
 )
 def test_a_claim_is_decided_by_the_interval(interval, margin, said):
-    assert verdict({"value": 0.0, "ci95": interval}, margin).startswith(said)
+    claim = Claim(row="a", other="b", margin=margin)
+    assert verdict(claim, {"value": 0.0, "ci95": interval}).startswith(said)
 
 
 def test_claims_are_judged_on_both_rows_or_not_at_all(better_and_worse):

@@ -3,9 +3,15 @@
 from thyroid_keras import cli
 from thyroid_keras.data.readers import FORMATS
 from thyroid_keras.preparation import ON_BAD, SCALES
-from thyroid_keras.recipes import TABLES
-from thyroid_keras.tables import table
+from thyroid_keras.recipes import LEDGER, TABLES
+from thyroid_keras.tables import all_tables, table, write_claims
 from thyroid_keras.training.backend import PRECISIONS
+
+# of all tables together, and the options of each
+TOGETHER = {
+    "all": (all_tables, {"out", "scale", "minutes", "seed", "precision", "jobs", "ray"}),
+    "claims": (write_claims, {"out", "scale", "seed"}),
+}
 
 
 def main(arguments=None):
@@ -15,7 +21,8 @@ def main(arguments=None):
         "Trains every row of a paper's table and sets ours beside the paper's: table.csv, "
         "table.md, report.html and figures. Killed or stopped at any moment, the same command "
         "goes on where it was.",
-        f"Tables: {', '.join(TABLES)}; --list says what they are.",
+        f"Tables: {', '.join(TABLES)}; --list says what they are. `all` makes one after the other "
+        "and then `claims`, the ledger of what the papers claim, which trains nothing.",
     )
     add = parser.add_argument
     add("name", metavar="NAME", nargs="?", help="of the table")
@@ -39,7 +46,8 @@ def main(arguments=None):
         "--out",
         metavar="DIR",
         help="folder; default: tables/NAME-SCALE; tables that share trainings share theirs, "
-        "tables/ag_sononet-SCALE and tables/fan-SCALE",
+        "tables/ag_sononet-SCALE and tables/fan-SCALE; of `all` and `claims` the folder of all "
+        "tables, default: tables",
     )
     add(
         "--set",
@@ -61,21 +69,36 @@ def main(arguments=None):
         metavar="ADDRESS",
         help="train on a Ray cluster whose machines share this file system; `local` starts one",
     )
+    add(
+        "--minutes",
+        type=float,
+        metavar="N",
+        help="end after so many, with exit status 143; the same command goes on",
+    )
     chosen = vars(parser.parse_args(arguments))
     if chosen.pop("list"):
         list_tables()
     elif chosen["name"] is None:
-        parser.error(f"which table? Choose among {', '.join(TABLES)}")
+        parser.error(f"which table? Choose among {', '.join([*TABLES, *TOGETHER])}")
+    elif chosen["name"] in TOGETHER:
+        function, takes = TOGETHER[chosen.pop("name")]
+        given = {k: v for k, v in chosen.items() if v != parser.get_default(k)}
+        if others := sorted(given.keys() - takes):
+            parser.error(f"all tables together take no {', '.join(others)}; make one by its name")
+        cli.run(function, **given)
     else:
         cli.run(table, **chosen)
 
 
 def list_tables():
-    """Prints the tables and their rows."""
+    """Prints the tables and their rows, and the claims that they decide."""
     for name, paper in TABLES.items():
         print(f"{name}: {paper.title}\n  {paper.paper}")
         lines = f"rows, {paper.stub}" if paper.lines == "rows" else "networks"
         print(f"  {lines}: {', '.join(row.label for row in paper.rows)}")
+    print("claims: what the papers claim, judged by the tables made so far")
+    for statement in LEDGER:
+        print(f"  {statement.says} ({statement.table})")
 
 
 if __name__ == "__main__":

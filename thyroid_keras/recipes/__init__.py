@@ -10,6 +10,7 @@ from thyroid_keras.recipes import (
     sononet,
     sononet_tables,
 )
+from thyroid_keras.recipes.ledger import LEDGER, Statement
 from thyroid_keras.recipes.table import Claim, Comparison, Row, Sheet, Table
 
 RECIPES = (
@@ -22,4 +23,14 @@ RECIPES = (
 )
 TABLES = cs_agnet.TABLES | fan_tables.TABLES | sononet_tables.TABLES
 
-__all__ = ["RECIPES", "TABLES", "Claim", "Comparison", "Row", "Sheet", "Table"]
+__all__ = [
+    "LEDGER",
+    "RECIPES",
+    "TABLES",
+    "Claim",
+    "Comparison",
+    "Row",
+    "Sheet",
+    "Statement",
+    "Table",
+]

@@ -41,11 +41,13 @@ class Claim:
         row, other: their names.
         margin: `None`: the paper says that `row` is better; a float: that it is about as
             good, which here means to differ by less than this in `Table.compared`.
+        at_least: with a margin, whether being better by more than it is as well.
     """
 
     row: str
     other: str
     margin: float | None = None
+    at_least: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -18,13 +18,22 @@ def against_shortcuts(metrics):
         return ""
     figure = largest["roc_auc"]
     _, highest = widest_interval(figure) or (None, figure["value"])
-    said = f"“{largest['name']}” alone tells the classes with an AUC of {with_interval(figure)}"
+    said = best_shortcut(metrics)
     if highest >= own["value"]:
         return (
             f"A shortcut does as well as the model, as far as these images show: {said}, the model "
             f"with {with_interval(own)}."
         )
     return f"No shortcut does as well as the model: {said}, the model with {with_interval(own)}."
+
+
+def best_shortcut(metrics):
+    """Returns what the best shortcut reaches by itself, without a full stop; "" for none."""
+    largest = (metrics.get("shortcuts") or {}).get("largest")
+    if not largest:
+        return ""
+    auc = with_interval(largest["roc_auc"])
+    return f"“{largest['name']}” alone tells the classes with an AUC of {auc}"
 
 
 def shortcuts(metrics):

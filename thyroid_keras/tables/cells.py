@@ -3,10 +3,23 @@
 import dataclasses
 import pathlib
 
-from thyroid_keras.preparation import check_same, choose_recipe
+from thyroid_keras.preparation import SCALES, check_same, choose_recipe
 from thyroid_keras.recipes import RECIPES, Row
 from thyroid_keras.runs import Run, RunError
 from thyroid_keras.training import Recipe, SettingError
+from thyroid_keras.training.backend import gpu_capability
+
+
+def chosen_scale(scale):
+    """Returns the scale asked for; for `None` the paper's where there is a GPU, else the quick one.
+
+    Raises:
+        SettingError: if there is no such scale.
+    """
+    scale = scale or ("paper" if gpu_capability() else "quick")
+    if scale not in SCALES:
+        raise SettingError(f"--scale must be one of {SCALES}. Received: scale={scale!r}")
+    return scale
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

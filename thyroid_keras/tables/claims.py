@@ -3,6 +3,28 @@
 from thyroid_keras import metrics
 from thyroid_keras.tables.results import called
 
+# the question, and the answers yes, no and not decided
+WORDS = {
+    "better": (
+        "Is {} better than {}?",
+        "here it is",
+        "here it is worse",
+        "the interval holds 0",
+    ),
+    "as good": (
+        "Is {} at least as good as {}?",
+        "here, but for less than {margin}",
+        "here it is worse by {margin} or more",
+        "the interval reaches -{margin}",
+    ),
+    "equal": (
+        "Does {} equal {}?",
+        "here within ±{margin}",
+        "here they differ by more than {margin}",
+        "the interval is not within ±{margin}",
+    ),
+}
+
 
 def judge_claims(table, results, differences):
     """Returns a sentence for each of the table's claims.
@@ -20,8 +42,6 @@ def judge_claims(table, results, differences):
     labels = {row.name: row.label for row in table.rows}
     sentences = []
     for claim in table.claims:
-        named = labels[claim.row], labels[claim.other]
-        asked = "Is {} better than {}?" if claim.margin is None else "Does {} equal {}?"
         figure = differences.get((claim.row, claim.other))
         if not {claim.row, claim.other} <= set(whole):
             lacking = [labels[n] for n in (claim.row, claim.other) if n not in whole]
@@ -30,28 +50,47 @@ def judge_claims(table, results, differences):
             answer = "Not judged: the difference has no interval"
         else:
             pair = whole[claim.row].answers, whole[claim.other].answers
-            answer = f"{verdict(figure, claim.margin)} {_evidence(table, figure, *pair)}"
-        sentences.append(f"{asked.format(*named)} {answer}.")
+            answer = f"{verdict(claim, figure)} {_evidence(table, figure, *pair)}"
+        question = WORDS[_relation(claim)][0]
+        sentences.append(f"{question.format(labels[claim.row], labels[claim.other])} {answer}.")
     return sentences
 
 
-def verdict(figure, margin=None):
+def holds(claim, interval):
+    """Says whether a claim holds: `True`, `False`, or `None` where it cannot be told.
+
+    Args:
+        claim: `recipes.Claim`.
+        interval: `(low, high)` of the difference between its rows.
+    """
+    (low, high), margin = interval, claim.margin or 0
+    relation = _relation(claim)
+    if relation == "equal":
+        yes, no = -margin < low and high < margin, low >= margin or high <= -margin
+    elif relation == "as good":
+        yes, no = low > -margin, high <= -margin
+    else:
+        yes, no = low > 0, high < 0
+    return True if yes else False if no else None
+
+
+def verdict(claim, figure):
     """Returns what the interval of a difference says of a claim, up to its evidence.
 
     Args:
+        claim: `recipes.Claim`.
         figure: the difference, with `"ci95"`.
-        margin: see `recipes.Claim`.
     """
-    low, high = figure["ci95"]
-    if margin is None:
-        if low > 0:
-            return "Yes, here it is:"
-        return "No, here it is worse:" if high < 0 else "Not decided, the interval holds 0:"
-    if -margin < low and high < margin:
-        return f"Yes, here within ±{margin}:"
-    if low >= margin or high <= -margin:
-        return f"No, here they differ by more than {margin}:"
-    return f"Not decided, the interval is not within ±{margin}:"
+    _, yes, no, open_ = WORDS[_relation(claim)]
+    found = holds(claim, figure["ci95"])
+    head, words = {True: ("Yes", yes), False: ("No", no), None: ("Not decided", open_)}[found]
+    return f"{head}, {words.format(margin=claim.margin)}:"
+
+
+def _relation(claim):
+    if claim.margin is None:
+        return "better"
+    return "as good" if claim.at_least else "equal"
 
 
 def _evidence(table, figure, a, b):

@@ -44,18 +44,18 @@ def write_pages(run, table, results, found, options, figures, costs=None):
     how, what = judged(table, results, found.judged), unlike_the_paper(table, results, options)
     over_folds = folds_table(table, results)
     parts = [f"# {table.title}", RESEARCH, f"Paper: {table.paper}."]
-    parts += [_markdown(found.header, found.rows)]
-    parts += [OVER_FOLDS + ":", _markdown(*over_folds)] if over_folds else []
+    parts += [markdown(found.header, found.rows)]
+    parts += [OVER_FOLDS + ":", markdown(*over_folds)] if over_folds else []
     if found.maps:
         header, rows, said = found.maps
-        parts += [f"{OF_MAPS}:", _markdown(header, rows), said]
+        parts += [f"{OF_MAPS}:", markdown(header, rows), said]
     parts += ["What the paper claims:", _list(found.claims)] if found.claims else []
     parts += ["How ours were judged:", _list(how), "What differs from the paper:", _list(what)]
     parts += [f"![{caption}](plots/{name}.png)\n\n{caption}" for name, caption in figures.items()]
     write_text(run.folder / "table.md", without_folders("\n\n".join(parts)) + "\n")
     if costs:
         header, rows, said = costs
-        write_text(run.folder / "costs.md", f"{_markdown(header, rows)}\n\n{said}\n")
+        write_text(run.folder / "costs.md", f"{markdown(header, rows)}\n\n{said}\n")
 
     numbers = range(1, len(found.header))
     body = [
@@ -82,8 +82,10 @@ def _bold(rows):
     ]
 
 
-def _markdown(header, rows):
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+def markdown(header, rows, flush_right=True):
+    """Returns a table of texts as Markdown; `flush_right`: all columns but the first."""
+    rule = "---:" if flush_right else "---"
+    lines = [header, ["---"] + [rule] * (len(header) - 1), *rows]
     return "\n".join(f"| {' | '.join(c.replace('|', '/') for c in line)} |" for line in lines)
 
 

@@ -2,20 +2,21 @@
 
 import contextlib
 import functools
+import math
 import os
 import pathlib
 import signal
 import sys
+import time
 
 import keras
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from thyroid_keras.preparation import SCALES
 from thyroid_keras.recipes import TABLES
 from thyroid_keras.runs import Run, RunError, command_line
 from thyroid_keras.signals import SignalGuard
-from thyroid_keras.tables.cells import Options, check_begun, choose_recipes, plan
+from thyroid_keras.tables.cells import Options, check_begun, choose_recipes, chosen_scale, plan
 from thyroid_keras.tables.cluster import run_on_ray
 from thyroid_keras.tables.contents import contents
 from thyroid_keras.tables.costs import costs_table, measure_costs
@@ -23,8 +24,7 @@ from thyroid_keras.tables.figures import write_figures
 from thyroid_keras.tables.pages import write_pages
 from thyroid_keras.tables.processes import run_here
 from thyroid_keras.tables.results import called, check_comparable, read_result, text_of
-from thyroid_keras.training import Diverged, SettingError, set_precision
-from thyroid_keras.training.backend import gpu_capability
+from thyroid_keras.training import Diverged, Interrupted, SettingError, set_precision
 
 REFUSED, DIVERGED = 2, 3  # see `cli.run`
 WEEK_SECONDS = 7 * 24 * 3600
@@ -46,6 +46,7 @@ def table(
     on_bad="fail",
     jobs=None,
     ray=None,
+    minutes=None,
     say=print,
 ):
     """Makes a paper's table: trains what is not trained yet, and sets ours beside theirs.
@@ -62,6 +63,7 @@ def table(
             e.g. `tables/fan-<scale>`, in which it has a folder of its name.
         jobs: int >= 1, trainings at a time; `None`: one, on a cluster one per machine.
         ray: address of a Ray cluster, `"auto"` or `"local"`; `None`: this machine.
+        minutes: after which trainings are stopped as by a signal; `None`: never.
         say: function of one line of text, told what a person wants to know.
 
     Returns:
@@ -72,14 +74,15 @@ def table(
     Raises:
         SettingError, DataError, RunError: if the user's input is wrong.
         Diverged: if a training did; the table is written without it.
-        Interrupted: if a signal came; everything can be resumed.
+        Interrupted: if a signal came or the minutes are over; everything can be resumed.
     """
-    scale = scale or ("paper" if gpu_capability() else "quick")
-    if scale not in SCALES:
-        raise SettingError(f"--scale must be one of {SCALES}. Received: scale={scale!r}")
+    until = math.inf if minutes is None else time.monotonic() + 60 * minutes
+    scale = chosen_scale(scale)
     paper, wanted = _choose(name, rows, scale)
     if jobs is not None and jobs < 1:
         raise SettingError(f"--jobs must be at least 1. Received: jobs={jobs}")
+    if minutes is not None and not minutes > 0:
+        raise SettingError(f"--minutes must be above 0. Received: minutes={minutes}")
     options = Options(
         scale=scale,
         data=None if data is None else os.fspath(data),
@@ -101,7 +104,7 @@ def table(
                 f"Received: out={str(folder)!r}"
             )
         run.log(command_line())
-        failures = _train(cells, paper, jobs, ray, guard, say)
+        failures = _train(cells, paper, jobs, ray, guard, until, say)
         pairs = zip(wanted, recipes, strict=True)
         results = [
             read_result(row, recipe, folder / "rows" / row.name, failures.get(row.name))
@@ -144,14 +147,15 @@ def _resolved(precision):
         keras.config.set_dtype_policy(before)
 
 
-def _train(cells, paper, jobs, ray, guard, say):
+def _train(cells, paper, jobs, ray, guard, until, say):
     """Runs the cells that are not finished; returns why rows failed, by name."""
     waiting = [cell for cell in cells if not cell.finished]
     say(f"{len(cells) - len(waiting)} of {len(cells)} trainings are finished")
     failed, refused = {}, []
 
     def stopped():
-        return guard.received() or (signal.SIGTERM if refused else None)
+        late = time.monotonic() > until
+        return guard.received() or (signal.SIGTERM if refused or late else None)
 
     run = run_here if ray is None else functools.partial(run_on_ray, address=ray)
     with guard.deferring(), _bar(waiting, jobs or 1) as advance:
@@ -171,6 +175,8 @@ def _train(cells, paper, jobs, ray, guard, say):
                 say(f"{cell.label}: ended with status {status}, see {cell.log}")
     if refused:
         raise RunError(f"{refused[0].label}: {_last_error(refused[0].log)}")
+    if left := sum(not cell.finished and cell.row.name not in failed for cell in waiting):
+        raise Interrupted(signal.SIGTERM, f"The minutes are over with {left} to train. {WAY_ON}")
     return failed
 
 

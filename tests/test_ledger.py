@@ -1,0 +1,141 @@
+"""The ledger of claims, and all tables by one command."""
+
+import numpy as np
+import pytest
+from test_compare import scores_of, write_run
+
+from thyroid_keras import table as command
+from thyroid_keras.recipes import LEDGER, TABLES, Claim
+from thyroid_keras.runs import Run, read_csv, write_csv, write_json, write_text
+from thyroid_keras.tables import everything, runner, write_claims
+from thyroid_keras.tables.claims import holds
+from thyroid_keras.tables.ledger import judge
+
+STATEMENTS = {statement.name: statement for statement in LEDGER}
+GROUPS = np.repeat(np.arange(60), 3)
+LABELS = (GROUPS % 2).astype(int)
+
+
+def made(folder, table, gains, seeds=None):
+    """The rows of a finished table, of networks that tell the classes so well."""
+    rows = folder / f"{TABLES[table].shared or table}-quick" / "rows"
+    for i, (name, gain) in enumerate(gains.items()):
+        scores = scores_of(gain, LABELS, seed=(seeds or {}).get(name, i))
+        run = Run(write_run(rows / name, scores, LABELS, GROUPS))
+        in_order = sorted(read_csv(run.predictions), key=lambda row: int(row["image"][:-4]))
+        write_csv(run.predictions, in_order)
+        write_text(run.report, "the last file of a run")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("gains", "verdict"),
+    [
+        ({"fan_56_1": 2.5, "fan_56_1_none": 0.5, "fan_56_2": 2.5, "fan_56_2_none": 0.5}, "holds"),
+        (
+            {"fan_56_1": 2.5, "fan_56_1_none": 0.5, "fan_56_2": 0.5, "fan_56_2_none": 2.5},
+            "does not hold",
+        ),
+        (
+            {"fan_56_1": 2.5, "fan_56_1_none": 0.5, "fan_56_2": 1, "fan_56_2_none": 1},
+            "cannot tell with this data",
+        ),
+        ({"fan_56_1": 2.5, "fan_56_1_none": 0.5}, "cannot tell with this data"),
+    ],
+)
+def test_a_claim_holds_where_all_its_differences_lie_on_its_side(tmp_path, gains, verdict):
+    entry = judge(STATEMENTS["feedback"], made(tmp_path, "fan_3", gains), "quick")
+    assert entry.verdict == verdict and len(entry.evidence) == len(gains) // 2
+    one = entry.evidence[0]
+    assert one.effect["value"] > 0.1 and one.effect["groups"] == 60
+    assert one.data.endswith("180 images of 60 patients") and "p " in one.test
+    assert len(entry.lacking) == 4 - len(gains)
+
+
+def test_nearly_the_same_is_shown_by_a_margin_alone(tmp_path):
+    same = made(tmp_path / "same", "cs_agnet_1", {"30": 3.0, "100": 3.0}, {"30": 1, "100": 1})
+    assert judge(STATEMENTS["pixel_labels"], same, "quick").holds is True
+    noisy = made(tmp_path / "noisy", "cs_agnet_1", {"30": 0.5, "100": 0.5})
+    assert judge(STATEMENTS["pixel_labels"], noisy, "quick").holds is None
+    worse = made(tmp_path / "worse", "cs_agnet_1", {"30": 0.3, "100": 3.0})
+    assert judge(STATEMENTS["pixel_labels"], worse, "quick").holds is False
+
+
+def test_at_least_as_good_forgives_what_is_better():
+    claim = Claim(row="a", other="b", margin=0.02, at_least=True)
+    assert holds(claim, (-0.01, 0.5)) is True
+    assert holds(claim, (-0.03, 0.5)) is None
+    assert holds(claim, (-0.5, -0.02)) is False
+
+
+def test_boxes_are_held_against_the_answer_that_looks_at_nothing(tmp_path):
+    folder = made(tmp_path, "ag_sononet_3", {"ft_16": 2.0})
+    run = Run(folder / "ag_sononet-quick" / "rows" / "ft_16")
+    found, verdicts = run.read_metrics(), []
+    for constant in (0.3, 0.45, 0.6):
+        own = {"value": 0.45, "ci95": [0.4, 0.5]}
+        places = {"iou": own, "constant": {"value": constant}}
+        write_json(run.metrics, found | {"localisation": places})
+        entry = judge(STATEMENTS["places"], folder, "quick")
+        assert entry.evidence[0].effect["value"] == pytest.approx(0.45 - constant)
+        verdicts.append(entry.holds)
+    assert verdicts == [True, None, False]
+
+
+def test_every_claim_names_rows_of_its_table():
+    for statement in LEDGER:
+        rows = {row.name for row in TABLES[statement.table].rows}
+        named = {name for claim in statement.claims for name in (claim.row, claim.other)}
+        assert named | ({statement.row} - {None}) <= rows, statement.name
+    assert len(STATEMENTS) == len(LEDGER)
+
+
+def test_the_ledger_of_one_table_says_what_was_not_trained(tmp_path, capsys):
+    gains = {"fan_56_1": 2.5, "fan_56_1_none": 0.5, "fan_56_2": 2.5, "fan_56_2_none": 0.5}
+    made(tmp_path, "fan_3", gains)
+    command.main(["claims", "--out", str(tmp_path), "--scale", "quick"])
+    assert "Feedback attention helps: holds" in capsys.readouterr().out
+    folder = tmp_path / "claims-quick"
+    rows = {row["claim"]: row for row in read_csv(folder / "claims.csv")}
+    assert set(rows) == set(STATEMENTS) and rows["feedback"]["holds"] == "True"
+    assert rows["width"]["verdict"] == "cannot tell with this data"
+    assert "AG-SonoNet-FT-8" in rows["width"]["not_trained"]
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64") == 1 and "`table ag_sononet_1`" in page
+    before = {path: path.read_bytes() for path in sorted(folder.rglob("*.*"))}
+    write_claims(out=tmp_path, scale="quick", say=str)
+    assert before == {path: path.read_bytes() for path in sorted(folder.rglob("*.*"))}
+
+
+def test_all_tables_end_with_the_minutes_and_with_a_ledger(tmp_path, capsys):
+    with pytest.raises(SystemExit) as left:
+        command.main(["all", "--out", str(tmp_path), "--scale", "quick", "--minutes", "1e-9"])
+    assert left.value.code == 143
+    said = capsys.readouterr()
+    assert "The minutes are over" in said.err and "Repeat the command to go on" in said.err
+    assert not list(tmp_path.rglob("model.keras"))
+    assert (tmp_path / "claims-quick" / "claims.md").exists()
+
+
+def test_all_tables_take_no_options_of_one(tmp_path, capsys):
+    for words in (["claims", "--minutes", "3"], ["all", "--data", str(tmp_path)]):
+        with pytest.raises(SystemExit) as left:
+            command.main(words)
+        assert left.value.code == 2
+        assert f"take no {words[1][2:]}" in capsys.readouterr().err
+
+
+def test_a_table_that_fails_does_not_keep_the_others_from_being_made(tmp_path, monkeypatch):
+    begun = []
+
+    def table(name, **options):
+        begun.append((name, options["out"].name))
+        if name == "fan_2":
+            raise runner.RunError("the table lacks rows")
+
+    monkeypatch.setattr(everything, "table", table)
+    with pytest.raises(runner.RunError, match="lacks rows"):
+        everything.all_tables(out=tmp_path, scale="quick", say=str)
+    assert [name for name, _ in begun] == list(TABLES)
+    assert ("fan_3", "fan-quick") in begun
+    assert (tmp_path / "claims-quick" / "report.html").exists()
