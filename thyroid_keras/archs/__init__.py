@@ -1,6 +1,8 @@
 """Architectures: one Functional builder each, by name."""
 
+from thyroid_keras.archs.alexnet_seg import alexnet_seg
 from thyroid_keras.archs.border_unet import border_unet
+from thyroid_keras.archs.classical import classical
 from thyroid_keras.archs.cs_agnet import cs_agnet, ds_agnet, vgg_unet, vgg_unet_seg
 from thyroid_keras.archs.densenet import densenet40, densenet161
 from thyroid_keras.archs.fan import fan
@@ -17,7 +19,9 @@ from thyroid_keras.archs.vgg_attention import vgg_att3
 
 ARCHS = {
     "ag_sononet": ag_sononet,
+    "alexnet_seg": alexnet_seg,
     "border_unet": border_unet,
+    "classical": classical,
     "cs_agnet": cs_agnet,
     "densenet40": densenet40,
     "densenet161": densenet161,

@@ -10,7 +10,8 @@ from thyroid_keras.layers import GlobalAttention, PixelCNN
 MODES = ("pixel_cnn", "l1")
 ATTENTION = "global_attention"  # the layer's name
 # that do not put out the logits of one classifier
-OTHERS = {"border_unet", "cs_agnet", "ds_agnet", ATTENTION, "vgg_unet", "vgg_unet_seg"}
+OTHERS = {"alexnet_seg", "border_unet", "classical", "cs_agnet", "ds_agnet", ATTENTION,
+          "vgg_unet", "vgg_unet_seg"}  # fmt: skip
 
 
 def backbones():

@@ -2,6 +2,7 @@
 
 from thyroid_keras.layers.attention_pool import AttentionPool
 from thyroid_keras.layers.batch_norm import BatchNorm
+from thyroid_keras.layers.brightness import BrightnessMap
 from thyroid_keras.layers.feedback import FeedbackGate
 from thyroid_keras.layers.global_attention import GlobalAttention
 from thyroid_keras.layers.grid_attention import GridAttention
@@ -17,6 +18,7 @@ __all__ = [
     "LAP",
     "AttentionPool",
     "BatchNorm",
+    "BrightnessMap",
     "CombineVotes",
     "FeedbackGate",
     "GlobalAttention",

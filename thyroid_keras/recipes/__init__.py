@@ -1,7 +1,9 @@
 """Recipes by architecture (what `train --arch NAME --recipe quick|paper` runs), and tables."""
 
 from thyroid_keras.recipes import (
+    alexnet_seg,
     border,
+    classical,
     classifier,
     cs_agnet,
     fan,
@@ -14,7 +16,9 @@ from thyroid_keras.recipes.ledger import LEDGER, Statement
 from thyroid_keras.recipes.table import Claim, Comparison, Row, Sheet, Table
 
 RECIPES = (
-    border.RECIPES
+    alexnet_seg.RECIPES
+    | border.RECIPES
+    | classical.RECIPES
     | classifier.RECIPES
     | cs_agnet.RECIPES
     | fan.RECIPES

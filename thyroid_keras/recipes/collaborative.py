@@ -203,13 +203,8 @@ def _with_votes(model, recipe):
 
 def _phase(recipe, name, title):
     first = name == "segmentation"
-    overlap = {
-        "alpha": recipe.tversky_alpha,
-        "beta": recipe.tversky_beta,
-        "per": recipe.tversky_per,
-    }
-    losses = {name: FocalTversky(gamma=recipe.focal_gamma, **overlap) for name in SCALES}
-    losses["mask"] = FocalTversky(gamma=1, name="tversky", **overlap)
+    losses = {name: tversky(recipe, recipe.focal_gamma) for name in SCALES}
+    losses["mask"] = tversky(recipe)
     weights = dict.fromkeys(SCALES, 1.0)
     if not first:
         heads = {"label": recipe.label_loss_weight}
@@ -222,14 +217,31 @@ def _phase(recipe, name, title):
         name=name,
         title=title,
         epochs=recipe.segmentation_epochs if first else recipe.epochs,
-        optimizer=lambda steps: Adam(_schedule(recipe, rate, steps)),
+        optimizer=adam(recipe, rate),
         losses=losses,
         loss_weights=weights,
         patience=recipe.patience,
     )
 
 
-def _schedule(recipe, rate, steps):
-    if recipe.schedule == "cosine":
-        return keras.optimizers.schedules.CosineDecay(rate, steps)
-    return keras.optimizers.schedules.InverseTimeDecay(rate, 1, recipe.learning_rate_decay)
+def tversky(recipe, gamma=1):
+    """Returns the overlap loss of a mask, focal for a `gamma` above 1, as a recipe says."""
+    return FocalTversky(
+        alpha=recipe.tversky_alpha,
+        beta=recipe.tversky_beta,
+        gamma=gamma,
+        per=recipe.tversky_per,
+        name="tversky" if gamma == 1 else "focal_tversky",
+    )
+
+
+def adam(recipe, rate):
+    """Returns what `Phase.optimizer` is: Adam at a rate that sinks as a recipe says."""
+
+    def optimizer(steps):
+        if recipe.schedule == "cosine":
+            return Adam(keras.optimizers.schedules.CosineDecay(rate, steps))
+        decay = recipe.learning_rate_decay
+        return Adam(keras.optimizers.schedules.InverseTimeDecay(rate, 1, decay))
+
+    return optimizer

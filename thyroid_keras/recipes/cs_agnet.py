@@ -22,12 +22,14 @@ PAPER = (
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CSAGNetRecipe(Recipe):
-    """Settings of CS-AGnet; the defaults are the paper's, or said to be decided here.
+class MaskRecipe(Recipe):
+    """Settings of networks that learn masks first, and classes from what masks have taught.
+
+    The defaults are those of CS-AGnet, the paper's or said to be decided here.
 
     Args:
         image_size: side of the square input, px, a multiple of 16.
-        stage_filters: filters of the four blocks and of the bridge, five numbers.
+        stage_filters: filters of the encoder's stages, five numbers.
         mask_bias: initial bias of the mask heads (decided: with 0 the loss per image
             collapses to empty masks).
         pixel_label_percent: share of the training images whose masks are used, in
@@ -41,19 +43,7 @@ class CSAGNetRecipe(Recipe):
         learning_rate_decay: of `inverse_time`, per step.
         tversky_alpha: price of a missed pixel.
         tversky_beta: price of a false pixel.
-        focal_gamma: of the focal Tversky loss of the coarse masks, in [1, 3].
-        tversky_per: `image`, or `batch` as in the public relative of the network.
-        label_loss_weight: weight of the cross-entropy of the joint class prediction.
-        vote_loss_weight: weight of the cross-entropy of each scale's own vote; the
-            paper trains the joint prediction only.
-        pseudo_masks: `hard` (0 or 1) or `soft` (probabilities).
-        pseudo_mask_threshold: above which a pixel of a hard pseudo mask is set.
-        keep_real_masks: whether images of stage one keep their real masks in stage
-            two; `auto`: only where all images have one (100 %), as in the paper.
-        zero_negative_masks: whether pseudo masks of images without calcification are
-            emptied, which their label allows.
-        start_from_segmentation: whether stage two starts from the weights of stage one
-            (decided: the paper's half learning rate and "gradually tune" suggest it).
+        tversky_per: `image`, or `batch` as in the public relative of CS-AGnet.
     """
 
     paper: str = PAPER
@@ -72,15 +62,7 @@ class CSAGNetRecipe(Recipe):
     learning_rate_decay: float = 1e-6
     tversky_alpha: float = 0.7
     tversky_beta: float = 0.3
-    focal_gamma: float = 4 / 3
     tversky_per: Literal["image", "batch"] = "image"
-    label_loss_weight: float = 1.0
-    vote_loss_weight: float = 0.0
-    pseudo_masks: Literal["hard", "soft"] = "hard"
-    pseudo_mask_threshold: float = 0.5
-    keep_real_masks: Literal["auto", "true", "false"] = "auto"
-    zero_negative_masks: bool = False
-    start_from_segmentation: bool = True
 
     def problems(self):
         """Returns what is out of range, as a list of str."""
@@ -98,6 +80,44 @@ class CSAGNetRecipe(Recipe):
                 "learning_rate_decay": self.learning_rate_decay >= 0,
                 "tversky_alpha": self.tversky_alpha >= 0,
                 "tversky_beta": self.tversky_beta >= 0,
+            },
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CSAGNetRecipe(MaskRecipe):
+    """Settings of CS-AGnet beside those of others that learn masks first.
+
+    Args:
+        stage_filters: filters of the four blocks and of the bridge, five numbers.
+        focal_gamma: of the focal Tversky loss of the coarse masks, in [1, 3].
+        label_loss_weight: weight of the cross-entropy of the joint class prediction.
+        vote_loss_weight: weight of the cross-entropy of each scale's own vote; the
+            paper trains the joint prediction only.
+        pseudo_masks: `hard` (0 or 1) or `soft` (probabilities).
+        pseudo_mask_threshold: above which a pixel of a hard pseudo mask is set.
+        keep_real_masks: whether images of stage one keep their real masks in stage
+            two; `auto`: only where all images have one (100 %), as in the paper.
+        zero_negative_masks: whether pseudo masks of images without calcification are
+            emptied, which their label allows.
+        start_from_segmentation: whether stage two starts from the weights of stage one
+            (decided: the paper's half learning rate and "gradually tune" suggest it).
+    """
+
+    focal_gamma: float = 4 / 3
+    label_loss_weight: float = 1.0
+    vote_loss_weight: float = 0.0
+    pseudo_masks: Literal["hard", "soft"] = "hard"
+    pseudo_mask_threshold: float = 0.5
+    keep_real_masks: Literal["auto", "true", "false"] = "auto"
+    zero_negative_masks: bool = False
+    start_from_segmentation: bool = True
+
+    def problems(self):
+        """Returns what is out of range, as a list of str."""
+        return super().problems() + unmet(
+            self,
+            {
                 "focal_gamma": 1 <= self.focal_gamma <= 3,
                 "label_loss_weight": self.label_loss_weight >= 0,
                 "vote_loss_weight": self.vote_loss_weight >= 0,
