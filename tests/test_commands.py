@@ -24,10 +24,11 @@ SMALL = [
     "segmentation_epochs=4", "epochs=2", "pixel_label_percent=50",
 ]  # fmt: skip
 FILES = [
-    "checkpoints", "config.json", "history.csv", "log.txt", "metrics.json", "model.keras",
-    "plots", "predictions.csv", "report.html", "split.csv",
+    "calcifications.csv", "checkpoints", "config.json", "history.csv", "log.txt", "metrics.json",
+    "model.keras", "plots", "predictions.csv", "report.html", "split.csv",
 ]  # fmt: skip
-PLOTS = ["calibration", "confusion", "gallery", "learning_curves", "precision_recall", "roc"]
+PLOTS = ["calcifications", "calibration", "confusion", "gallery", "learning_curves",
+         "precision_recall", "roc"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,10 @@ def test_a_run_leaves_its_folder(run_folder):
     rows = read_csv(run_folder / "predictions.csv")
     assert len(rows) == metrics["n"]
     assert {"image", "group", "label", "p_calcification", "fold"} <= set(rows[0])
+    known = metrics["calcifications"]
+    numbers = [int(row["calcifications"]) for row in rows]
+    assert known["number"]["value"] == np.mean(numbers) and known["n"] == len(rows)
+    assert len(read_csv(run_folder / "calcifications.csv")) == sum(numbers)
     config = json.loads((run_folder / "config.json").read_text())
     assert config["seed"] == 0 and config["recipe"]["image_size"] == 32
     phases = [row["phase"] for row in read_csv(run_folder / "history.csv")]
@@ -165,6 +170,11 @@ def test_predict_agrees_with_the_run_and_reads_odd_pictures(run_folder, data, tm
         assert row["predicted"] == known["predicted"]
     masks = sorted((tmp_path / "new" / "predictions_masks").iterdir())
     assert len(masks) == 6
+    parts = read_csv(tmp_path / "new" / "predictions_calcifications.csv")
+    counts = {row["image"]: 0 for row in found}
+    for part in parts:
+        counts[part["image"]] += 1
+    assert counts == {row["image"]: int(row["calcifications"]) for row in found}
     assert set(np.unique(np.asarray(Image.open(masks[0])))) <= {0, 255}
 
 

@@ -24,9 +24,12 @@ MAY_IMPORT = {
     "narration": {"metrics", "recipes", "report", "training"},
     "places": {"data", "explain", "metrics"},
     "nodules": {"data", "explain", "metrics", "prediction"},
+    "calcifications": {"data", "metrics", "report", "runs"},
     "examples": {"answers", "data", "explain", "metrics", "report"},
-    "evaluation": LOW | LEARNING | {"examples", "nodules", "places", "prediction", "report"},
-    "inspection": LOW | LEARNING | {"borders", "prediction"},
+    "evaluation": LOW
+    | LEARNING
+    | {"calcifications", "examples", "nodules", "places", "prediction", "report"},
+    "inspection": LOW | LEARNING | {"borders", "calcifications", "prediction"},
     "explanation": LOW | LEARNING | {"inspection"},
     "pooling": LOW | LEARNING | {"ensemble", "evaluation", "nodules", "report"},
     "cross_validation": LOW

@@ -5,6 +5,7 @@ import functools
 import numpy as np
 
 from thyroid_keras import metrics
+from thyroid_keras.calcifications import describe, survey, with_numbers
 from thyroid_keras.data.boxes import true_boxes
 from thyroid_keras.data.progress import track
 from thyroid_keras.data.store import PixelStore
@@ -87,6 +88,7 @@ def evaluate_table(run, model, table, thresholds, *, facts=None, batch_size=16, 
     store = open_store(table, model, "test")
     options = {"batch_size": batch_size, "label": "Predicting test images"}
     counts = boxes = truth = None
+    surveys = []
     nodules = "map" in thresholds and has_nodules(model, table)
     if has_places(model, table):
         if nodules:
@@ -94,8 +96,9 @@ def evaluate_table(run, model, table, thresholds, *, facts=None, batch_size=16, 
         probabilities, boxes, columns = locate(model, store, thresholds["label"], **options)
         truth = true_boxes(store)
     else:
-        masks_at = [thresholds.get("mask", 0.5)]
-        probabilities, counts = judge(model, store, masks_at, **options)
+        mask_at = thresholds.get("mask", 0.5)
+        options["look"] = lambda batch: surveys.extend(survey(batch, store, mask_at))
+        probabilities, counts = judge(model, store, [mask_at], **options)
         counts = None if counts is None else counts[..., 0]
     found = {"split": "test", "group_unit": table.group_unit}
     found["excluded"] = {"count": len(table.excluded)}
@@ -108,11 +111,14 @@ def evaluate_table(run, model, table, thresholds, *, facts=None, batch_size=16, 
         columns |= areas
         facts = facts_of(store, thresholds) | {"curves": curves}
         found["maps"] = figures_of_maps(columns, table.groups, facts, seed)
+    if surveys:
+        found["calcifications"] = describe(run, surveys, store, seed)
     write_json(run.metrics, found)
     fold = (run.read_config()["data"].get("source") or {}).get("fold")
     rows = prediction_rows(table, probabilities, counts, thresholds, fold)
     if boxes is not None:
         rows = with_boxes(rows, truth, boxes, columns)
+    rows = with_numbers(rows, surveys)
     write_csv(run.predictions, rows)
     gallery_of = (model, store, probabilities, thresholds)
     pages = ((write_plots, ()), (write_gallery, gallery_of), (write_page, ()))

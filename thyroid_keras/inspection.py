@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from thyroid_keras.borders import border_remover, borders_in, finds_borders, with_borders
+from thyroid_keras.calcifications import rows_of, survey, with_numbers
 from thyroid_keras.data.picture_files import find_pictures
 from thyroid_keras.data.samples import Sample, SampleTable
 from thyroid_keras.data.store import PixelStore
@@ -26,7 +27,8 @@ def predict(folder, images, *, out="predictions.csv", say=print):
         out: CSV to write: image, predicted class, a probability per class (of several
             models the mean, and their SD), and the share of the picture inside the mask.
             Masks (0 and 255, of the network's size) go into a folder of the same name
-            ending in `_masks`.
+            ending in `_masks`, and what `calcifications.measure` finds in them into a CSV
+            ending in `_calcifications.csv`.
         say: function of one line of text.
 
     Returns:
@@ -43,7 +45,7 @@ def predict(folder, images, *, out="predictions.csv", say=print):
     store = open_pictures(images, model, class_names, run)
     mask_threshold = found.get("segmentation", {}).get("threshold", 0.5)
     masks = Path(f"{os.path.splitext(out)[0]}_masks")
-    rows = []
+    rows, surveys = [], []
     for batch in predict_store(model, store):
         decided = decide(batch.probabilities, found["threshold"])
         for row, i in enumerate(batch.indices):
@@ -58,10 +60,15 @@ def predict(folder, images, *, out="predictions.csv", say=print):
                 path = masks / f"{stem(name, i)}_mask.png"
                 write_png(path, mask.astype(np.uint8) * 255)
                 rows[-1] |= {"mask_share": float(mask.mean()), "mask": path.name}
+        if batch.masks is not None:
+            surveys += survey(batch, store, mask_threshold)
+    rows = with_numbers(rows, surveys)
     write_csv(out, rows)
     say(f"{len(rows)} pictures predicted: {out}")
-    if any("mask" in row for row in rows):
-        say(f"Masks: {masks}/")
+    if surveys:
+        measured = f"{os.path.splitext(out)[0]}_calcifications.csv"
+        write_csv(measured, rows_of(surveys, store.table))
+        say(f"Masks: {masks}/; their calcifications: {measured}")
     return rows
 
 

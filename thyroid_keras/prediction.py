@@ -77,12 +77,13 @@ def predict(model, store, *, batch_size=16, label="Predicting", locate_at=None):
         )
 
 
-def judge(model, store, mask_thresholds, **options):
+def judge(model, store, mask_thresholds, *, look=lambda batch: None, **options):
     """Predicts all samples of a store and counts the pixels of their masks.
 
     Args:
         model, store, **options: as for `predict`.
         mask_thresholds: T floats; at or above which a pixel is in the predicted mask.
+        look: function called with each `Batch` that has masks.
 
     Returns:
         `(probabilities, counts)`: float64 `(N, K)`, and float64 `(3, N, T)`, see
@@ -94,6 +95,7 @@ def judge(model, store, mask_thresholds, **options):
         probabilities.append(batch.probabilities)
         if batch.masks is None:
             continue
+        look(batch)
         truth = batch.true_masks
         if truth is None:
             truth = np.zeros(batch.masks.shape, bool)

@@ -106,15 +106,16 @@ def _usable_polygons(name, mark, image, found):
 
 
 def _nodules(name, image, polygons, label, found):
-    """Yields `name`, `mask` and `roi` of each nodule of a picture, as a dict."""
+    """Yields `name`, `mask`, `nodule` and `roi` of each nodule of a picture, as a dict."""
     for number, polygon in enumerate(polygons, 1):
         part = f"{name}#{number}"
         mask = threshold_calcifications(image, polygon) if label else np.zeros_like(image)
         if label and not mask.any():
             found[NO_SPOTS].append(part)
             mask = None
-        roi = nodule_square(image, polygon)
-        yield {"name": part, "mask": None if mask is None else _encode(mask), "roi": roi}
+        inside = {"nodule": _encode(polygon_mask(image.shape, [polygon]))}
+        inside["roi"] = nodule_square(image, polygon)
+        yield {"name": part, "mask": None if mask is None else _encode(mask)} | inside
 
 
 def nodule_square(image, polygon):

@@ -34,6 +34,9 @@ class Sample:
         group: the patient, or the smallest unit known to hold one patient's images.
         mask: path, bytes or uint8 array `(H, W)` likewise, of the same size as `image`,
             above 127 inside; `None` where nobody has drawn one.
+        nodule: likewise the outline of the nodule in which the mask's parts lie; `None` where
+            nobody has drawn it, or the mask is the nodule's own.
+        spacing_mm: `(height, width)` of a pixel of `image` in mm, where the data tells.
         roi: `(left, top, width, height)` in pixels of `image` and `mask`, the crop
             that is the sample; parts outside the picture are black. `None`: all of it.
         mirrored: whether the sample is what `roi` cuts out with left and right exchanged, as
@@ -50,6 +53,8 @@ class Sample:
     label: int
     group: str
     mask: str | bytes | np.ndarray | None = None
+    nodule: str | bytes | np.ndarray | None = None
+    spacing_mm: tuple[float, float] | None = None
     roi: tuple[int, int, int, int] | None = None
     mirrored: bool = False
     box: tuple[int, int, int, int] | None = None

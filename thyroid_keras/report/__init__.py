@@ -1,5 +1,6 @@
 """Plots and the one-page HTML report of a run."""
 
+from thyroid_keras.report.calcifications import calcification_plot
 from thyroid_keras.report.faithfulness import faithfulness
 from thyroid_keras.report.gallery import Example, choose_examples, gallery
 from thyroid_keras.report.html import write_report
@@ -13,6 +14,7 @@ from thyroid_keras.report.style import save_figure
 __all__ = [
     "Answers",
     "Example",
+    "calcification_plot",
     "calibration",
     "choose_examples",
     "confusion",

@@ -1,6 +1,7 @@
 """One self-contained page per run, to be sent to someone who has nothing but a browser."""
 
 from thyroid_keras.report import figures, pictures, provenance
+from thyroid_keras.report.calcifications import calcifications
 from thyroid_keras.report.folds import folds
 from thyroid_keras.report.page import cleaned, document, paragraph, text, warning
 from thyroid_keras.report.places import places
@@ -47,6 +48,7 @@ def write_report(run):
         transfer(metrics),
         shortcuts(metrics),
         places(metrics),
+        calcifications(metrics),
         folds(config, metrics),
         pictures.plots(run),
         pictures.cases(run, answers, metrics),

@@ -29,6 +29,12 @@ PLOTS = (
         "is right.",
     ),
     (
+        "calcifications",
+        "Number and places of calcifications",
+        "Left, dots on the dotted line are nodules whose predicted calcifications are as many as "
+        "the true ones. Right, where they lie.",
+    ),
+    (
         "faithfulness",
         "Deletion and insertion curves",
         "Left, the image is blurred bit by bit, right, it appears out of the blurred one, what the "

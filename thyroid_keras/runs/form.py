@@ -69,6 +69,12 @@ METRICS = {
     "threshold": MAYBE_NUMBER,
     "threshold_origin": TEXT,
     "segmentation": {"threshold": NUMBER},
+    "calcifications": {
+        "n": WHOLE,
+        "given": WHOLE,
+        "measures": {EACH: {"lower": NUMBER, "median": NUMBER, "upper": NUMBER}},
+        EACH: FIGURE,
+    },
     "shortcuts": SHORTCUTS,
     "localisation": PLACES
     | {

@@ -119,12 +119,15 @@ def _sample(target, prevalence, settings, patient, view):
     known = {"calcified" if target == "calcification" else "malignant": label}
     picture = simulate(patient, view, **known, **settings)
     group = f"p{patient + 1:04d}"
+    calcified = target == "calcification"
     return Sample(
         name=f"phantom/{group}_v{view + 1}",
         image=picture.image,
         label=int(label),
         group=group,
-        mask=picture.calcification if target == "calcification" else picture.nodule,
+        mask=picture.calcification if calcified else picture.nodule,
+        nodule=picture.nodule if calcified else None,
+        spacing_mm=(picture.spacing_mm, picture.spacing_mm),
     )
 
 

@@ -34,6 +34,7 @@ class Picture:
         sector: uint8 `(S, S)`, 255 where there is ultrasound, not border.
         text: uint8 `(S, S)`, 255 where words were burned in.
         descriptors: dict, see `draw_descriptors`.
+        spacing_mm: side of a pixel.
     """
 
     image: np.ndarray
@@ -42,6 +43,7 @@ class Picture:
     sector: np.ndarray
     text: np.ndarray
     descriptors: dict
+    spacing_mm: float
 
 
 def simulate(
@@ -88,7 +90,8 @@ def simulate(
     nodule = Nodule.draw(body, found)
     foci = Foci.draw(body, found["calcification"], nodule.half_axes)
     left, top, width = sector_box(image_size, border)
-    grey, inside, calcium = _view(generator(seed, patient, 1, view), nodule, foci, width, crop)
+    rng = generator(seed, patient, 1, view)
+    grey, inside, calcium, spacing_mm = _view(rng, nodule, foci, width, crop)
 
     def framed(pixels):
         canvas = np.zeros((image_size, image_size), np.uint8)
@@ -108,6 +111,7 @@ def simulate(
         sector=framed(255),
         text=np.where(words > 0, 255, 0).astype(np.uint8),
         descriptors=found,
+        spacing_mm=spacing_mm,
     )
 
 
@@ -117,7 +121,7 @@ def generator(seed, *key):
 
 
 def _view(rng, nodule, foci, size, crop):
-    """Grey values uint8, masks of nodule and calcium bool, all `(size, size)`."""
+    """Grey values uint8, masks of nodule and calcium bool, `(size, size)`; mm of a pixel."""
     nodule = nodule.section(rng)
     neck = Neck.draw(rng, nodule.half_width, nodule.half_height)
     x, z = neck.place(rng, nodule.half_width, nodule.half_height)
@@ -137,4 +141,5 @@ def _view(rng, nodule, foci, size, crop):
     grey, contrast = scan(scene, probe, rng)
     contrast *= inside
     # the brightest pixel counts in any case, lest a positive lose its only focus
-    return grey, inside, contrast > min(VISIBLE, 0.99 * contrast.max())
+    calcium = contrast > min(VISIBLE, 0.99 * contrast.max())
+    return grey, inside, calcium, float(scene.pitch_mm)
