@@ -6,6 +6,7 @@ from thyroid_keras.recipes import (
     classical,
     classifier,
     cs_agnet,
+    cs_agnet_tables,
     fan,
     fan_tables,
     global_attention,
@@ -13,7 +14,7 @@ from thyroid_keras.recipes import (
     sononet_tables,
 )
 from thyroid_keras.recipes.ledger import LEDGER, Statement
-from thyroid_keras.recipes.table import Claim, Comparison, Row, Sheet, Table
+from thyroid_keras.recipes.table import GRAD_CAM, Claim, Comparison, Row, Sheet, Table
 
 RECIPES = (
     alexnet_seg.RECIPES
@@ -25,9 +26,10 @@ RECIPES = (
     | global_attention.RECIPES
     | sononet.RECIPES
 )
-TABLES = cs_agnet.TABLES | fan_tables.TABLES | sononet_tables.TABLES
+TABLES = cs_agnet_tables.TABLES | fan_tables.TABLES | sononet_tables.TABLES
 
 __all__ = [
+    "GRAD_CAM",
     "LEDGER",
     "RECIPES",
     "TABLES",

@@ -12,7 +12,6 @@ import dataclasses
 from typing import Literal
 
 from thyroid_keras.recipes.collaborative import segmentation_only, two_stages
-from thyroid_keras.recipes.table import Comparison, Row, Table
 from thyroid_keras.training import Recipe, unmet
 
 PAPER = (
@@ -168,41 +167,4 @@ RECIPES = {
     "vgg_unet": _recipes("vgg_unet", two_stages),
     "ds_agnet": _recipes("ds_agnet", segmentation_only),
     "vgg_unet_seg": _recipes("vgg_unet_seg", segmentation_only),
-}
-
-
-def _share(percent):
-    return Row(
-        name=f"{percent}",
-        label=f"{percent} %",
-        arch="cs_agnet",
-        settings=(f"pixel_label_percent={percent}",),
-        reported=REPORTED.get(percent, {}),
-    )
-
-
-TABLES = {
-    "cs_agnet_1": Table(
-        name="cs_agnet_1",
-        title="CS-AGnet by the share of training images whose pixel labels are used",
-        paper=f"{PAPER}, Table 1 and Figs. 7 and 8",
-        stub="pixel labels",
-        rows=tuple(_share(percent) for percent in (10, 20, 30, 40, 50, 60, 100)),
-        figures=("accuracy", "sensitivity", "specificity", "roc_auc", "dice"),
-        folds=5,
-        quick=("phantom_patients=480", "segmentation_epochs=16", "epochs=8"),
-        reference="100",
-        comparisons=(
-            Comparison(
-                name="maps",
-                title="Attention maps of mask_gate3 by pixel labels",
-                rows=("10", "30", "50", "100"),
-                gate="mask_gate3",
-            ),
-        ),
-        notes=(
-            "The paper's table itself is not at hand: its column holds what the paper's text says.",
-            "The paper reports no Dice and no intervals.",
-        ),
-    ),
 }

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Literal
 
+GRAD_CAM = "grad-cam"  # where a gate is named: the map that any network has
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
@@ -80,13 +82,20 @@ class Comparison:
         title: what it shows.
         rows: names of the rows, a column each.
         gate: name of the layer whose maps are drawn; `None`: what each place says for or
-            against the last of two classes, see `explain.evidence_map`.
+            against the last of two classes, see `explain.evidence_map`; `GRAD_CAM`: what
+            speaks for it, see `explain.grad_cam`.
+        gates: dict from the name of a row to its own, where that is another.
     """
 
     name: str
     title: str
     rows: tuple[str, ...]
     gate: str | None = None
+    gates: dict = dataclasses.field(default_factory=dict)
+
+    def gate_of(self, row):
+        """Returns the gate of a row, by its name."""
+        return self.gates.get(row, self.gate)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -104,12 +113,15 @@ class Table:
             classes, as the maps of the last row localise them.
         figures: names in `metrics.json`, the columns.
         compared: name of the figure whose difference between rows is shown.
+        target: which labels, where the data has several and none is asked for; `None`: each
+            recipe's own choice.
         folds: of the cross-validation at the paper's scale; `None`: one split.
         quick: settings at the quick scale, beside each recipe's own.
         reference: name of the row that the others are compared with.
         claims: of `Claim`.
         by_class: dict from a class to a dict of the paper's figures of it.
         timed: whether the passes of each row's network are timed.
+        tested: whether DeLong's and McNemar's tests of each row against `reference` are shown.
         shared: name of the folder that several tables share, so that a row which two of
             them have is trained once; `None`: one of its own.
         names: dict from a figure to what it is called here, where not as usual.
@@ -126,12 +138,14 @@ class Table:
     lines: Literal["rows", "classes", "places"] = "rows"
     figures: tuple[str, ...] = ("accuracy", "sensitivity", "specificity", "roc_auc")
     compared: str = "roc_auc"
+    target: str | None = None
     folds: int | None = None
     quick: tuple[str, ...] = ()
     reference: str | None = None
     claims: tuple[Claim, ...] = ()
     by_class: dict = dataclasses.field(default_factory=dict)
     timed: bool = False
+    tested: bool = False
     shared: str | None = None
     names: dict = dataclasses.field(default_factory=dict)
     comparisons: tuple[Comparison, ...] = ()

@@ -5,6 +5,7 @@ import dataclasses
 from thyroid_keras.tables.by_class import classes_table, places_table
 from thyroid_keras.tables.claims import judge_claims
 from thyroid_keras.tables.maps import maps_table
+from thyroid_keras.tables.paired import paired_table
 from thyroid_keras.tables.results import called, csv_rows, main_table, paired_differences
 
 
@@ -18,6 +19,7 @@ class Contents:
         judged: sentences on how ours were judged.
         claims: sentences on what the paper claims.
         maps: `(header, rows, sentence)` on the networks' class maps, or `None`.
+        tests: likewise on tests of each row against one of them.
     """
 
     csv: list
@@ -26,6 +28,7 @@ class Contents:
     judged: list
     claims: list
     maps: tuple | None = None
+    tests: tuple | None = None
 
 
 def contents(table, results, seed):
@@ -55,4 +58,5 @@ def contents(table, results, seed):
         judged=judged if differences else [],
         claims=judge_claims(table, results, differences),
         maps=maps_table(table, results, seed),
+        tests=paired_table(table, results),
     )

@@ -5,8 +5,9 @@ import numpy as np
 from thyroid_keras import metrics
 from thyroid_keras.data.augment import GREY_LEVEL
 from thyroid_keras.data.store import PixelStore
-from thyroid_keras.explain import attention_maps, evidence_map
+from thyroid_keras.explain import attention_maps, evidence_map, grad_cam
 from thyroid_keras.loading import load
+from thyroid_keras.recipes import GRAD_CAM
 from thyroid_keras.report import Example, choose_examples, gallery, save_figure
 from thyroid_keras.report.results import read_answers
 from thyroid_keras.report.style import CYCLE, GREY, new_figure, plain, unit_axes, with_interval
@@ -41,17 +42,22 @@ def write_figures(run, table, results):
         shown = [result for result in whole if result.row.name in comparison.rows]
         if shown:
             judge = next((r for r in shown if r.row.name == table.reference), shown[-1])
-            columns = {result.row.label: (result, comparison.gate) for result in shown}
-            save_figure(draw_maps(columns, judge), run.plots / f"{comparison.name}.png")
-            captions[comparison.name] = _caption(comparison, judge)
+            gates = {r.row.label: (r, comparison.gate_of(r.row.name)) for r in shown}
+            save_figure(draw_maps(gates, judge), run.plots / f"{comparison.name}.png")
+            captions[comparison.name] = _caption(comparison, gates, judge)
     return captions | write_sheets(run, table, results)
 
 
-def _caption(comparison, judge):
+def _caption(comparison, columns, judge):
+    gates, positive = {gate for _, gate in columns.values()}, judge.answers.class_names[-1]
     told = "Each map has its own scale: bright is where this network looks most."
-    if comparison.gate is None:
-        positive = judge.answers.class_names[-1]
+    if None in gates:
         told = f"Warm: speaks for {positive}; cold: against it; each map has its own scale about 0."
+    if len(gates) > 1:
+        kinds = {None: "class map", GRAD_CAM: "Grad-CAM"}
+        named = (f"{label}: {kinds.get(gate, gate)}" for label, (_, gate) in columns.items())
+        told = f"Of a gate or of Grad-CAM, bright is most. Class map, {told.lower()} Shown are "
+        told += f"{'; '.join(named)}."
     return (
         f"{comparison.title}. Images are chosen by rule, from the test images and answers of the "
         f"row {judge.row.label}{', first fold' if _folded(judge) else ''}: {RULE}. {told}"
@@ -91,8 +97,7 @@ def draw_maps(columns, judge, names=None):
 
     Args:
         columns: dict from the name of a column to `(result, gate)`: the `Result` whose
-            network it is, and the name of the gate's layer; `None`: its class map, of the
-            last of two classes, warm above 0 and cold below.
+            network it is, and what `recipes.Comparison.gate` says.
         judge: the `Result` on whose answers the images are chosen, and whose answers are
             written above them; of folds, the first.
         names: of test images of `judge`; `None`: the surest right answer of either class, the
@@ -108,12 +113,11 @@ def draw_maps(columns, judge, names=None):
     answers, picks = _picks(run, names)
     test = named_samples(run, [answers.images[i] for _, i in picks])
     images, masks = _pixels(test, run)
-    asked = dict.fromkeys((_run(result).folder, gate is None) for result, gate in columns.values())
-    maps = {(folder, of_class): _maps(Run(folder), test, of_class) for folder, of_class in asked}
-    shown = {
-        name: maps[_run(result).folder, gate is None].get(gate)
-        for name, (result, gate) in columns.items()
-    }
+    wanted = {}
+    for result, gate in columns.values():
+        wanted.setdefault(_run(result).folder, set()).add(gate)
+    maps = {folder: _maps(Run(folder), test, gates) for folder, gates in wanted.items()}
+    shown = {name: maps[_run(r).folder].get(gate) for name, (r, gate) in columns.items()}
     weak = "weak" in (test.mask_source or "")
     examples = [
         Example(
@@ -133,13 +137,15 @@ def draw_maps(columns, judge, names=None):
     return gallery(examples, class_names=answers.class_names)
 
 
-def _maps(run, test, of_class):
-    """The maps of a run's network, by gate; its class map, signed, by `None`."""
+def _maps(run, test, gates):
+    """The maps of a run's network, by gate; see `recipes.Comparison.gate`."""
     model, pixels = load(run.folder), _pixels(test, run)[0] * GREY_LEVEL
-    if not of_class:
-        return attention_maps(model, pixels)
-    binary = len(test.class_names) == 2
-    return {None: evidence_map(model, pixels, 1 if binary else test.labels)}
+    shown_class = 1 if len(test.class_names) == 2 else test.labels
+    found = attention_maps(model, pixels) if gates - {None, GRAD_CAM} else {}
+    for gate, of_class in ((None, evidence_map), (GRAD_CAM, grad_cam)):
+        if gate in gates:
+            found[gate] = of_class(model, pixels, shown_class)
+    return found
 
 
 def _picks(run, names):

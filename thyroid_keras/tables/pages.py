@@ -22,6 +22,7 @@ from thyroid_keras.training import differences as recipe_differences
 
 RESEARCH = "Research use only; not a medical device."
 OF_MAPS = "How well the class maps find the nodules"
+OF_TESTS = "Tests of the difference"
 OVER_FOLDS = "Mean ± SD over the folds, which is no confidence interval"
 
 
@@ -46,9 +47,10 @@ def write_pages(run, table, results, found, options, figures, costs=None):
     parts = [f"# {table.title}", RESEARCH, f"Paper: {table.paper}."]
     parts += [markdown(found.header, found.rows)]
     parts += [OVER_FOLDS + ":", markdown(*over_folds)] if over_folds else []
-    if found.maps:
-        header, rows, said = found.maps
-        parts += [f"{OF_MAPS}:", markdown(header, rows), said]
+    for title, extra in ((OF_TESTS, found.tests), (OF_MAPS, found.maps)):
+        if extra:
+            header, rows, said = extra
+            parts += [f"{title}:", markdown(header, rows), said]
     parts += ["What the paper claims:", _list(found.claims)] if found.claims else []
     parts += ["How ours were judged:", _list(how), "What differs from the paper:", _list(what)]
     parts += [f"![{caption}](plots/{name}.png)\n\n{caption}" for name, caption in figures.items()]
@@ -64,6 +66,7 @@ def write_pages(run, table, results, found, options, figures, costs=None):
         paragraph(f"Paper: {table.paper}.", "soft"),
         html_table(found.header, _bold(found.rows), "A dash: the figure is not known.", numbers),
         html_table(*over_folds, OVER_FOLDS, numbers) if over_folds else "",
+        section(OF_TESTS, html_table(*found.tests, range(1, 6))) if found.tests else "",
         section(OF_MAPS, html_table(*found.maps, range(1, 8))) if found.maps else "",
         section("What the paper claims", bullets(found.claims)),
         section("How ours were judged", bullets(how)),

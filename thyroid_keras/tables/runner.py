@@ -13,6 +13,7 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from thyroid_keras.preparation import has_targets
 from thyroid_keras.recipes import TABLES
 from thyroid_keras.runs import Run, RunError, command_line
 from thyroid_keras.signals import SignalGuard
@@ -86,7 +87,7 @@ def table(
     options = Options(
         scale=scale,
         data=None if data is None else os.fspath(data),
-        target=target,
+        target=target or _target(paper, data, format),
         format=format,
         settings=tuple(settings),
         seed=seed,
@@ -136,6 +137,11 @@ def _choose(name, rows, scale):
     if not rows:
         return paper, [row for row in paper.rows if scale == "paper" or not row.paper_only]
     return paper, [row for row in paper.rows if row.name in rows]
+
+
+def _target(paper, data, format):
+    """The labels that a table is about, where the data has several."""
+    return paper.target if data is None or has_targets(data, format) else None
 
 
 def _resolved(precision):
