@@ -6,17 +6,27 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1] / "thyroid_keras"
-LOW = {"answers", "folding", "layers", "losses", "metrics", "runs", "_quiet", "_version"}
+LOW = {
+    "answers",
+    "folding",
+    "layers",
+    "losses",
+    "metrics",
+    "runs",
+    "weight_files",
+    "_quiet",
+    "_version",
+}
 LEARNING = {"archs", "data", "explain", "loading", "recipes", "training"}
 MAY_IMPORT = {
     **{part: set() for part in LOW},
     "folding": {"layers"},
-    "archs": {"layers", "loading"},  # to start from a model of one's own
+    "archs": {"layers", "loading", "weight_files"},  # to start from a model of one's own
     "data": set(),
     "loading": set(),
     "training": {"losses", "metrics", "runs"},
     "explain": {"answers", "archs", "layers", "training"},
-    "convert": {"archs", "layers", "runs"},
+    "convert": {"archs", "layers", "runs", "weight_files"},
     "recipes": {"archs", "data", "layers", "losses", "training"},
     "prediction": {"answers", "data", "explain", "metrics"},
     "ensemble": {"answers"},
@@ -53,7 +63,7 @@ MAY_IMPORT = {
     | LEARNING
     | {"benchmarking", "examples", "pooling", "preparation", "report", "signals"},
     "transfer": LOW | LEARNING | {"borders", "evaluation", "inspection", "narration", "report"},
-    "cli": LOW | LEARNING | {"convert"},
+    "cli": LOW | LEARNING,
 }
 COMMANDS = {
     "bench",

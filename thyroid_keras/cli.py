@@ -4,12 +4,12 @@ import argparse
 import signal
 import sys
 
-from thyroid_keras.convert.errors import ConvertError
 from thyroid_keras.data.pictures import ImageError
 from thyroid_keras.data.samples import DataError
 from thyroid_keras.loading import ModelError
 from thyroid_keras.runs import RunError
 from thyroid_keras.training import CheckpointError, Diverged, Interrupted, SettingError
+from thyroid_keras.weight_files.errors import ConvertError
 
 USER_ERRORS = (
     CheckpointError,

@@ -24,8 +24,8 @@ def densenet40(
         image_shape: `(H, W, channels)`, H and W at least 32.
         num_classes: int >= 1, the width of the logits.
         weights: `None`: random; path of a `.keras` file with a network of this arch, whose
-            head may be another, or of a `.weights.h5` file of this very network. See
-            `archs.pretrained.start_from`.
+            head may be another, of a `.weights.h5` file of this very network, or, of
+            `densenet161`, of torchvision's `.pth` file. See `archs.pretrained.start_from`.
         head: `"standard"` and `"cam"`: global average, then the classifier; `"new_fc"`: 256
             units on the flattened features (see `archs.imagenet.classify`).
         normalization: `None`: the network takes images normalised as its weights ask;

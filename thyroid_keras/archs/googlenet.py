@@ -15,6 +15,7 @@ from thyroid_keras.archs.imagenet import (
     norm,
 )
 from thyroid_keras.archs.pretrained import require, start_from
+from thyroid_keras.archs.torchvision import is_torchvision
 
 EPSILON = 1e-3
 DROPOUT = 0.2
@@ -40,7 +41,7 @@ def googlenet(
     weights=None,
     head="standard",
     normalization=None,
-    transform_input=False,
+    transform_input=None,
 ):
     """Builds GoogLeNet, layer by layer torchvision's, without the auxiliary classifiers.
 
@@ -48,16 +49,16 @@ def googlenet(
         image_shape: `(H, W, channels)`, H and W at least 32.
         num_classes: int >= 1, the width of the logits.
         weights: `None`: random; path of a `.keras` file with a network of this arch, whose
-            head may be another, or of a `.weights.h5` file of this very network. See
-            `archs.pretrained.start_from`.
+            head may be another, of a `.weights.h5` file of this very network, or of
+            torchvision's `.pth` file. See `archs.pretrained.start_from`.
         head: `"standard"`: global average, dropout of a fifth, classifier; `"cam"`: the
             same without dropout; `"new_fc"`: 256 units on the flattened features (see
             `archs.imagenet.classify`).
         normalization: `None`: the network takes images normalised as its weights ask;
             `"torch"`, `"caffe"` or `"tf"`: it takes images in [0, 1], and does that itself (see
-            `archs.imagenet.begin`; torchvision's weights ask for `"tf"`).
+            `archs.imagenet.begin`; torchvision's weights ask for `"torch"`).
         transform_input: bool; images that ImageNet's mean and SD normalised are brought to
-            [-1, 1] first, as torchvision does where it takes its published weights.
+            [-1, 1] first. `None`: with torchvision's weights, as there.
 
     Returns:
         `keras.Model` to float32 logits `(B, num_classes)`. The blocks' outputs are those of
@@ -75,7 +76,7 @@ def googlenet(
     check_head(num_classes, head)
     require("googlenet", weights)
     image, x = begin(image_shape, normalization)
-    if transform_input:
+    if transform_input or (transform_input is None and is_torchvision(weights)):
         scale = [2 * sd for sd in SD]
         offset = [2 * mean - 1 for mean in MEAN]
         x = layers.Rescaling(scale, offset, name="transform_input", **FLOAT32)(x)

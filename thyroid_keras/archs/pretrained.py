@@ -11,7 +11,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from thyroid_keras.archs import torchvision
 from thyroid_keras.loading import MAX_EXPANSION, ModelError, load
+from thyroid_keras.weight_files.checkpoint import read_checkpoint
+from thyroid_keras.weight_files.errors import ConvertError
 
 IMAGENET = "imagenet"
 PUBLISHED = ("resnet50", "resnet152", "vgg16", "vgg19", "inception_v3", "mobilenet")  # by Keras
@@ -26,7 +29,7 @@ NORMALIZATIONS = {
 }
 HEAD = {"fc", "fc1", "fc2", "logits"}  # layers that begin anew where theirs do not fit
 CLASSIFIERS = ("conv_preds", "predictions")  # what Keras calls them
-SUFFIXES = (".keras", ".weights.h5", ".npz")
+SUFFIXES = (".keras", ".weights.h5", ".npz", torchvision.SUFFIX)
 URL = (
     "https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
     "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -43,7 +46,8 @@ def start_from(model, weights, published=None):
             of those of the same name, the head only where its shapes are the same. Path of
             a `.weights.h5` file: of the same network, head and all. Path of an `.npz` file:
             arrays called `layer|variable`, in the order of Keras's layers, used like those
-            of a `.keras` file. `"imagenet"`: Keras's own, downloaded unless Keras has them.
+            of a `.keras` file. Path of a `.pth` file: torchvision's, likewise; nothing in it
+            is executed. `"imagenet"`: Keras's own, downloaded unless Keras has them.
         published: function that returns those, a dict from layer name to a list of arrays.
 
     Returns:
@@ -60,6 +64,11 @@ def start_from(model, weights, published=None):
         except Exception as error:  # Keras raises no kind of its own
             raise ModelError(_offline(model.name, error)) from error
         return _assign(model, arrays, weights)
+    if torchvision.is_torchvision(weights):
+        try:
+            return torchvision.set_weights(model, read_checkpoint(weights), new_head=True)
+        except ConvertError as error:
+            raise ModelError(f"{error}. Received: weights={str(weights)!r}") from error
     if str(weights).endswith(".keras"):
         source = load(weights)
         return _assign(model, {x.name: x.get_weights() for x in source.layers}, weights)
@@ -102,7 +111,10 @@ def unavailable(arch, weights):
             )
         return None if _is_kept(arch) or _answers() else _offline(arch, "no answer")
     if not str(weights).endswith(SUFFIXES):
-        return f"{weights}: weights come from a .keras, .npz or .weights.h5 file. {received}"
+        return f"{weights}: weights come from a .keras, .npz, .pth or .weights.h5 file. {received}"
+    if torchvision.is_torchvision(weights) and arch not in torchvision.MODULES:
+        known = ", ".join(torchvision.MODULES)
+        return f"{weights}: torchvision's files are known of {known}, not of {arch}. {received}"
     return None if Path(weights).is_file() else f"{weights}: no such file; check it. {received}"
 
 
@@ -131,6 +143,20 @@ def published_normalization(arch):
     """
     function = getattr(keras.applications, application_name(arch) or "", None)
     return function and NORMALIZATIONS.get(function.__module__.rpartition(".")[2])
+
+
+def weights_normalization(arch, weights):
+    """Returns how images are normalised for weights: torchvision's, or Keras's of ImageNet.
+
+    Args:
+        arch, weights: see `unavailable`.
+
+    Returns:
+        As of `published_normalization`.
+    """
+    if torchvision.is_torchvision(weights):
+        return torchvision.NORMALIZATION
+    return published_normalization(arch)
 
 
 def _letters(name):

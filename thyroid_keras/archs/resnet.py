@@ -13,6 +13,7 @@ from thyroid_keras.archs.imagenet import (
     norm,
 )
 from thyroid_keras.archs.pretrained import require, start_from
+from thyroid_keras.archs.torchvision import is_torchvision
 
 SHORTCUTS = ("standard", "A", "B", "C")
 
@@ -36,14 +37,15 @@ def resnet18(
             parameters; `"B"`, a strided 1x1 convolution and a normalisation. `"C"`: those
             in every block. `"standard"` is `"B"`, torchvision's.
         weights: `None`: random; path of a `.keras` file with a network of this arch, whose
-            head may be another, or of a `.weights.h5` file of this very network;
-            `"imagenet"`: Keras's own, of `resnet50` and `resnet152` with the standard
-            shortcut. See `archs.pretrained.start_from`.
+            head may be another, or of a `.weights.h5` file of this very network; of a
+            `.pth` file: torchvision's; `"imagenet"`: Keras's own, of `resnet50` and
+            `resnet152`; both with the standard shortcut. See `archs.pretrained.start_from`.
         head: `"standard"` and `"cam"`: global average, then the classifier; `"new_fc"`: 256
             units on the flattened features (see `archs.imagenet.classify`).
         normalization: `None`: the network takes images normalised as its weights ask;
             `"torch"`, `"caffe"` or `"tf"`: it takes images in [0, 1], and does that itself (see
-            `archs.imagenet.begin`; Keras's ResNets ask for `"caffe"`).
+            `archs.imagenet.begin`; Keras's ResNets ask for `"caffe"`, torchvision's for
+            `"torch"`).
 
     Returns:
         `keras.Model` to float32 logits `(B, num_classes)`. The blocks' outputs are those of
@@ -113,9 +115,9 @@ def _resnet(name, blocks, block, image_shape, num_classes, shortcut, weights, he
     if shortcut not in SHORTCUTS:
         raise ValueError(f"`shortcut` must be one of {SHORTCUTS}. Received: shortcut={shortcut!r}")
     imagenet = weights == "imagenet"
-    if imagenet and shortcut not in ("standard", "B"):
+    if (imagenet or is_torchvision(weights)) and shortcut not in ("standard", "B"):
         raise ValueError(
-            "`weights='imagenet'` are those of the network with shortcut='standard'. "
+            f"`weights='{weights}'` are those of the network with shortcut='standard'. "
             f"Received: shortcut={shortcut!r}"
         )
     require(name, weights)

@@ -28,14 +28,15 @@ def vgg16(
         image_shape: `(H, W, channels)`, H and W at least 32.
         num_classes: int >= 1, the width of the logits.
         weights: `None`: random; path of a `.keras` file with a network of this arch, whose
-            head may be another, or of a `.weights.h5` file of this very network;
-            `"imagenet"`: Keras's own. See `archs.pretrained.start_from`.
+            head may be another, of a `.weights.h5` file of this very network, or of
+            torchvision's `.pth` file; `"imagenet"`: Keras's own. See
+            `archs.pretrained.start_from`.
         head: `"standard"`: twice 4096 units, ReLU and a dropout of a half; `"cam"`: the
             global average of the last convolution, not pooled; `"new_fc"`: 256 units on the
             flattened features (see `archs.imagenet.classify`).
         normalization: `None`: the network takes images normalised as its weights ask;
             `"torch"`, `"caffe"` or `"tf"`: it takes images in [0, 1], and does that itself (see
-            `archs.imagenet.begin`; Keras's VGGs ask for `"caffe"`).
+            `archs.imagenet.begin`; Keras's VGGs ask for `"caffe"`, torchvision's for `"torch"`).
 
     Returns:
         `keras.Model` to float32 logits `(B, num_classes)`. Layers are named as in

@@ -11,8 +11,8 @@ def main(arguments=None):
     """Parses the command line and converts."""
     parser = cli.parser(
         "convert",
-        "Writes a checkpoint of the authors' PyTorch or Lasagne code as a .keras file. Nothing "
-        "in the checkpoint is executed.",
+        "Writes a checkpoint of the authors' PyTorch or Lasagne code, or of torchvision, as a "
+        ".keras file. Nothing in the checkpoint is executed.",
     )
     add = parser.add_argument
     add(
@@ -27,7 +27,8 @@ def main(arguments=None):
         type=int,
         nargs=2,
         metavar=("H", "W"),
-        help="of the images, in pixels; default: 208 272, for Lasagne's weights 224 288",
+        help="of the images, in pixels; default: 208 272, for Lasagne's weights 224 288, for "
+        "torchvision's 224 224",
     )
     add("--aggregation", choices=AGGREGATIONS, help="default: as the shapes tell")
     add("--normalization", choices=NORMALIZATIONS, help="of the gates; default: mean_flow")

@@ -4,9 +4,8 @@ import pathlib
 
 import numpy as np
 
-from thyroid_keras.archs import build
-from thyroid_keras.convert.checkpoint import read_checkpoint
-from thyroid_keras.convert.errors import ConvertError
+from thyroid_keras.archs import build, torchvision
+from thyroid_keras.archs.imagenet import IMAGE_SHAPE
 from thyroid_keras.convert.sononet import (
     LASAGNE_SHAPE,
     sononet_from_lasagne,
@@ -14,8 +13,10 @@ from thyroid_keras.convert.sononet import (
     torch_names,
 )
 from thyroid_keras.runs import atomic
+from thyroid_keras.weight_files.checkpoint import read_checkpoint
+from thyroid_keras.weight_files.errors import ConvertError
 
-CONVERTIBLE = ("ag_sononet", "sononet")
+CONVERTIBLE = ("ag_sononet", "sononet", *torchvision.MODULES)
 
 
 def convert(
@@ -29,17 +30,19 @@ def convert(
     Args:
         checkpoint: path of PyTorch's `.pth`, or an `.npz` of arrays under PyTorch's names
             or in Lasagne's order. Nothing in it is executed.
-        arch: `"sononet"` or `"ag_sononet"`.
+        arch: `"sononet"`, `"ag_sononet"`, or a network of torchvision's, see
+            `archs.torchvision.MODULES`.
         out: `.keras` file to write.
-        image_size: `(H, W)` of the images in pixels; default 208, 272, and 224, 288 for
-            Lasagne's.
+        image_size: `(H, W)` of the images in pixels; default 208, 272; 224, 288 for
+            Lasagne's, 224, 224 for torchvision's.
         aggregation: of `ag_sononet`; default: as the shapes tell.
         normalization: of the gates of `ag_sononet`, which no checkpoint tells; default
             `"mean_flow"`.
         say: function of one line of text.
 
     Returns:
-        `keras.Model`.
+        `keras.Model`; one of torchvision's takes images in [0, 1], which it normalises, and
+        gives logits.
 
     Raises:
         ConvertError: with everything that keeps the checkpoint from being that network.
@@ -68,14 +71,22 @@ def convert(
     with atomic(out) as temporary:
         model.save(temporary)
     say(f"{model.name}, {model.count_params():,} parameters: {out}")
-    times = ", times 255 (convert.sononet_input)," if "arr_0" in arrays else ""
-    say(f"It takes whitened images{times} of {model.input_shape[1:]} and gives logits.")
+    say(f"It takes {_images(arch, arrays)} of {model.input_shape[1:]} and gives logits.")
     if arch == "ag_sononet" and normalization is None:
         say("Its gates are taken to be mean_flow; --normalization says otherwise.")
     return model
 
 
+def _images(arch, arrays):
+    if arch in torchvision.MODULES:
+        return "images in [0, 1], which it normalises itself,"
+    times = ", times 255 (convert.sononet_input)," if "arr_0" in arrays else ""
+    return f"whitened images{times}"
+
+
 def _model(arch, arrays, image_size, chosen):
+    if arch in torchvision.MODULES:
+        return _of_torchvision(arch, torchvision.plain_names(arrays), image_size)
     if "arr_0" in arrays:
         if arch != "sononet" or image_size and tuple(image_size) != LASAGNE_SHAPE:
             raise ConvertError(
@@ -89,6 +100,19 @@ def _model(arch, arrays, image_size, chosen):
     if image_size is not None:
         arguments["image_shape"] = (*image_size, arguments["image_shape"][-1])
     return sononet_from_torch(build(arch, **arguments), arrays)
+
+
+def _of_torchvision(arch, arrays, image_size):
+    own = {"googlenet": {"transform_input": True}}.get(arch, {})
+    own = {"shortcut": "standard"} if arch.startswith("resnet") else own
+    model = build(
+        arch,
+        image_shape=(*(image_size or IMAGE_SHAPE[:2]), 3),
+        num_classes=torchvision.num_classes(arch, arrays),
+        normalization=torchvision.NORMALIZATION,
+        **own,
+    )
+    return torchvision.set_weights(model, arrays)
 
 
 def sononet_arguments(arch, arrays, **chosen):

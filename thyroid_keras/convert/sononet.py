@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 
 from thyroid_keras.archs import build
-from thyroid_keras.convert.checkpoint import read_checkpoint
-from thyroid_keras.convert.errors import ConvertError
+from thyroid_keras.archs.torchvision import VARIABLES, torch_shape
 from thyroid_keras.layers import GridAttention
+from thyroid_keras.weight_files.checkpoint import read_checkpoint
+from thyroid_keras.weight_files.errors import ConvertError
 
 # in the order of the published weights' outputs
 STANDARD_PLANES = (
@@ -33,14 +34,6 @@ TORCH_LAYERS = (
     (r"logits_scale5", r"classifier3"),
     (r"logits", r"classifier"),
 )
-TORCH_WEIGHTS = {
-    "kernel": "weight",
-    "bias": "bias",
-    "gamma": "weight",
-    "beta": "bias",
-    "moving_mean": "running_mean",
-    "moving_variance": "running_var",
-}
 
 
 def sononet_from_torch(model, arrays):
@@ -67,13 +60,13 @@ def sononet_from_torch(model, arrays):
     variables = dict(_variables(model))
     if len(variables) != len(model.weights):
         raise ConvertError([f"{model.name}: neither a SonoNet nor an AG-SonoNet"])
-    problems = [f"{name}: missing, {_shape(v)} expected" for name, v in variables.items()
+    problems = [f"{name}: missing, {torch_shape(v)} expected" for name, v in variables.items()
                 if name not in arrays]  # fmt: skip
     problems += [f"{name}: unexpected, of shape {np.shape(array)}" for name, array in
                  arrays.items() if name not in variables]  # fmt: skip
     values = {}
     for name in variables.keys() & arrays.keys():
-        expected, array = _shape(variables[name]), arrays[name]
+        expected, array = torch_shape(variables[name]), arrays[name]
         if np.shape(array) != expected:
             problems.append(f"{name}: of shape {np.shape(array)}, {expected} expected")
         elif not np.isfinite(values.setdefault(name, np.asarray(array, "float32"))).all():
@@ -186,10 +179,4 @@ def _variables(model):
                     parts = {name: layer}
                 for prefix, part in parts.items():
                     for variable in part.weights:
-                        yield f"{prefix}.{TORCH_WEIGHTS[variable.name]}", variable
-
-
-def _shape(variable):
-    """The shape that PyTorch gives a variable."""
-    shape = tuple(variable.shape)
-    return tuple(shape[i] for i in (3, 2, 0, 1)) if len(shape) == 4 else shape[::-1]
+                        yield f"{prefix}.{VARIABLES[variable.name]}", variable

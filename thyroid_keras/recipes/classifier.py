@@ -13,7 +13,8 @@ from typing import Literal
 import keras
 
 from thyroid_keras.archs import build
-from thyroid_keras.archs.pretrained import IMAGENET, published_normalization, unavailable
+from thyroid_keras.archs.pretrained import IMAGENET, unavailable, weights_normalization
+from thyroid_keras.archs.torchvision import is_torchvision
 from thyroid_keras.recipes.fan import FIGURES, PAPER
 from thyroid_keras.recipes.fan import RECIPES as FAN
 from thyroid_keras.recipes.feeding import open_stores, train_batches, val_batches
@@ -32,11 +33,13 @@ class ClassifierRecipe(SGDRecipe):
         image_size: side of the square input, px, at least 32.
         channels: 1 (grey) or 3, which grey images fill alike.
         weights: `none`: random ones; `imagenet`, where Keras publishes them; or the path of
-            a .keras or .weights.h5 file, see `archs.pretrained.start_from`.
+            a .keras, .weights.h5 or (torchvision's) .pth file, see
+            `archs.pretrained.start_from`.
         head: `standard`; `cam`, the classifier on a global average; `new_fc`, 256 units on
             the flattened features.
         normalization: of the images, in the network: `none`, `torch`, `caffe`, `tf`, see
-            `archs.imagenet.begin`; `auto`: as `weights=imagenet` ask for, else none.
+            `archs.imagenet.begin`; `auto`: as Keras's or torchvision's weights ask for, else
+            none.
         optimizer: `sgd` or `adam`.
         learning_rate: of the optimizer, above 0.
         l2: of `sgd`: weight of the penalty l2 / 2 ||w||^2, at least 0.
@@ -75,8 +78,8 @@ class ClassifierRecipe(SGDRecipe):
         """Returns the arguments of the builder that are settings of the recipe, as a dict."""
         normalization = self.normalization
         if normalization == "auto":
-            learned = self.weights == IMAGENET
-            normalization = published_normalization(self.arch) if learned else "none"
+            learned = self.weights == IMAGENET or is_torchvision(self.weights)
+            normalization = weights_normalization(self.arch, self.weights) if learned else "none"
         return {
             "weights": self.weights,
             "head": self.head,
@@ -97,7 +100,8 @@ class ResNetRecipe(ClassifierRecipe):
 
     def problems(self):
         """Returns what is out of range, as a list of str."""
-        fits = self.weights != "imagenet" or self.shortcut in ("standard", "B")
+        published = self.weights == IMAGENET or is_torchvision(self.weights)
+        fits = not published or self.shortcut in ("standard", "B")
         return super().problems() + unmet(self, {"shortcut": fits})
 
     def arguments(self):

@@ -10,10 +10,10 @@ from thyroid_keras.archs.inception import number_layers
 from thyroid_keras.archs.pretrained import (
     APPLICATIONS,
     application_name,
-    published_normalization,
     read_arrays,
     start_from,
     unavailable,
+    weights_normalization,
 )
 from thyroid_keras.training import SettingError
 
@@ -52,7 +52,7 @@ def feature_network(name, *, weights="imagenet", image_size=None, alpha=None, po
     if application in SCALABLE:
         options["alpha"] = alpha or _width_of(weights)
     function = getattr(keras.applications, application)
-    normalization = published_normalization(name)
+    normalization = weights_normalization(name, weights)
     try:
         image, x = begin(shape, normalization)
         if normalization is None:

@@ -6,8 +6,8 @@ import zipfile
 
 import numpy as np
 
-from thyroid_keras.convert.errors import DAMAGE, ConvertError
-from thyroid_keras.convert.torch_file import is_torch_zip, read_torch
+from thyroid_keras.weight_files.errors import DAMAGE, ConvertError
+from thyroid_keras.weight_files.torch_file import is_torch_zip, read_torch
 
 LIMIT_BYTES = 2**31  # the largest network here has 140 million parameters
 

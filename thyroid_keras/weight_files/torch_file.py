@@ -1,6 +1,6 @@
 """Tensors out of PyTorch's checkpoint files, without PyTorch and without running pickles.
 
-The pickle in a `.pth` file is interpreted, see `convert.opcodes`, and all that it can ask for
+The pickle in a `.pth` file is interpreted, see `weight_files.opcodes`, and all that it can ask for
 is tensors and dictionaries.
 """
 
@@ -12,8 +12,8 @@ import zipfile
 
 import numpy as np
 
-from thyroid_keras.convert.errors import DAMAGE, ConvertError
-from thyroid_keras.convert.opcodes import Refused, fill, interpret
+from thyroid_keras.weight_files.errors import DAMAGE, ConvertError
+from thyroid_keras.weight_files.opcodes import Refused, fill, interpret
 
 MAGIC = 0x1950A86A20F9469CFC6C  # of files older than PyTorch 1.6
 WRAPPERS = ("state_dict", "model_state_dict", "model", "network")
