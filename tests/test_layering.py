@@ -58,7 +58,9 @@ MAY_IMPORT = {
     | LEARNING
     | {"borders", "narration", "other_data", "preparation", "run_evaluation", "signals"},
     "benchmarking": LOW | LEARNING | {"preparation"},
-    "serving": {"answers", "archs", "data", "folding", "loading", "prediction", "runs"},
+    "client": set(),
+    "serving": {"answers", "archs", "client", "data", "explain", "folding", "layers", "loading"}
+    | {"prediction", "runs"},
     "tables": LOW
     | LEARNING
     | {"benchmarking", "examples", "pooling", "preparation", "report", "signals"},
@@ -85,8 +87,8 @@ COMMANDS = {
 ONLY_IN = {
     "tensorflow": {"_quiet", "layers/batch_norm", "layers/joined_conv", "data/pipeline",
                    "training/backend", "training/adam", "training/sgd", "benchmarking/profile",
-                   "serving/decode", "serving/octets", "serving/resize", "serving/signatures",
-                   "serving/upright"},
+                   "serving/decode", "serving/maps", "serving/octets", "serving/resize",
+                   "serving/server_files", "serving/signatures", "serving/upright"},
     "jax": {"training/backend"},
     "sklearn": {"metrics/classification", "data/dealing", "shortcuts/judging",
                 "transfer/svm"},

@@ -41,12 +41,17 @@ def attention_maps(model, images, *, batch_size=16):
     return {name: np.mean([maps[name] for maps in each], axis=0) for name in each[0]}
 
 
-def _maps(model, images, batch_size):
-    maps = {
+def gate_tensors(model):
+    """Returns the symbolic map `(B, h, w)` of each gate of a network, no ensemble, by name."""
+    return {
         layer.name: layer._inbound_nodes[-1].output_tensors[0][..., 0]
         for layer in model.layers
         if isinstance(layer, GATES)
     }
+
+
+def _maps(model, images, batch_size):
+    maps = gate_tensors(model)
     if not maps:
         return {}
     network = keras.Model(model.input, maps)
