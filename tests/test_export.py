@@ -1,6 +1,5 @@
 """Exported models: they answer bytes as `predict` answers files, with TensorFlow alone."""
 
-import base64
 import contextlib
 import filecmp
 import io
@@ -20,10 +19,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import yaml
+from looking import images_of
 from PIL import Image
 from tables import blobs, write_folder
+from tensorflow.python.tools import saved_model_cli
 
 from thyroid_keras import cli, export, train
+from thyroid_keras.explain import attention_maps, unit_maps
 from thyroid_keras.inspection import predict
 from thyroid_keras.loading import load
 from thyroid_keras.metrics import decide
@@ -38,6 +41,7 @@ SMALL = [
     "segmentation_epochs=1", "epochs=1", "pixel_label_percent=50",
 ]  # fmt: skip
 TOLERANCE = 1e-5
+ANSWERS = ("probabilities", "label_name")
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +95,12 @@ def pictures(tmp_path_factory):
     return sorted(str(path) for path in folder.iterdir())
 
 
+def pixels_of(file):
+    with Image.open(file) as image:
+        assert image.mode == "L"
+        return np.array(image).astype(int)
+
+
 def ask(signatures, pictures):
     """What is answered to encoded pictures, or to the bytes of files, in one request."""
     data = [x if isinstance(x, bytes) else Path(x).read_bytes() for x in pictures]
@@ -133,50 +143,52 @@ def test_decoded_images_are_answered_too(run_folder, signatures, class_names):
     assert found["label_name"].numpy().tolist() == names
 
 
-# stands for TensorFlow Serving: JSON to tensors and back, as its REST interface does it
-SERVER = """
-import base64, json, sys
-sys.modules.update(dict.fromkeys(("keras", "thyroid_keras", "cv2", "PIL")))  # none can be imported
-import tensorflow as tf
-from tensorflow.python.tools import saved_model_cli
-body = json.load(sys.stdin)
-assert set(body) == {"instances"}
-pictures = [base64.b64decode(row["image_bytes"]["b64"]) for row in body["instances"]]
-loaded = tf.saved_model.load(sys.argv[1])
-found = loaded.signatures["serving_default"](image_bytes=tf.constant(pictures))
-rows = zip(found["probabilities"].numpy().tolist(), found["label_name"].numpy().tolist())
-predictions = [{"probabilities": p, "label_name": n.decode()} for p, n in rows]
-print(json.dumps({"predictions": predictions}))
-sys.argv = ["saved_model_cli", "show", "--dir", sys.argv[1], "--all"]
-saved_model_cli.main()
-"""
-INTERFACE = (
-    "signature_def['serving_default']: The given SavedModel SignatureDef contains the "
-    "following input(s): inputs['image_bytes'] tensor_info: dtype: DT_STRING shape: (-1)",
-    "signature_def['serve_tensor']: The given SavedModel SignatureDef contains the "
-    "following input(s): inputs['image'] tensor_info: dtype: DT_FLOAT shape: (-1, 32, 32, 1)",
-)
-
-
-def test_tensorflow_alone_answers_a_rest_body_and_names_its_interface(
-    run_folder, version, class_names, pictures, tmp_path
-):
+def test_maps_and_masks_are_those_of_the_commands(run_folder, signatures, pictures, tmp_path):
     chosen = pictures[::9]
-    coded = [base64.b64encode(Path(path).read_bytes()).decode() for path in chosen]
-    body = json.dumps({"instances": [{"image_bytes": {"b64": text}} for text in coded]})
-    command = [sys.executable, "-I", "-c", SERVER, str(version)]
-    done = subprocess.run(command, input=body, capture_output=True, text=True, check=True)
-    first, _, interface = done.stdout.partition("\n")
-    said = json.loads(first)["predictions"]
-    found = {
-        "probabilities": np.array([row["probabilities"] for row in said]),
-        "label_name": [row["label_name"].encode() for row in said],
-    }
-    agree(found, predict(run_folder, chosen, out=tmp_path / "p.csv"), class_names)
-    interface = " ".join(interface.split())
-    assert all(text in interface for text in INTERFACE), interface
+    rows = predict(run_folder, chosen, out=tmp_path / "p.csv")
+    data = [Path(path).read_bytes() for path in chosen]
+    found = signatures["explain"](image_bytes=tf.constant(data))
+    for row, png in zip(rows, found["mask_bytes"].numpy(), strict=True):
+        drawn = pixels_of(tmp_path / "p_masks" / row["mask"])
+        assert np.mean(pixels_of(io.BytesIO(png)) != drawn) < 0.01  # where rounding decides
+    maps = attention_maps(load(run_folder), images_of(load(run_folder), data))
+    assert {f"{name}_bytes" for name in maps} < set(found)
+    for name, values in maps.items():
+        drawn = [pixels_of(io.BytesIO(png)) for png in found[f"{name}_bytes"].numpy()]
+        assert np.abs(drawn - 255 * unit_maps(values, (32, 32))).max() <= 1, name
+
+
+INTERFACE = {
+    "serving_default": "inputs['image_bytes'] tensor_info: dtype: DT_STRING shape: (-1)",
+    "explain": "inputs['image_bytes'] tensor_info: dtype: DT_STRING shape: (-1)",
+    "serve_tensor": "inputs['image'] tensor_info: dtype: DT_FLOAT shape: (-1, 32, 32, 1)",
+}
+
+
+def test_saved_model_cli_shows_and_runs_it(
+    run_folder, version, class_names, pictures, tmp_path, monkeypatch, capsys
+):
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["saved_model_cli", *arguments])
+        with pytest.raises(SystemExit) as done:
+            saved_model_cli.main()
+        assert not done.value.code
+        return " ".join(capsys.readouterr().out.split())
+
+    said = call("show", "--dir", str(version), "--all")
+    for name, given in INTERFACE.items():
+        start = f"signature_def['{name}']: The given SavedModel SignatureDef contains the following"
+        assert f"{start} input(s): {given}" in said
     for name, shape in (("probabilities", "FLOAT shape: (-1, 2)"), ("label_name", "STRING")):
-        assert interface.count(f"outputs['{name}'] tensor_info: dtype: DT_{shape}") == 2
+        assert said.count(f"outputs['{name}'] tensor_info: dtype: DT_{shape}") == 3
+    chosen = [path for path in pictures if path.endswith(".png")][::4]  # no zero ends them
+    np.save(tmp_path / "bytes.npy", np.array([Path(path).read_bytes() for path in chosen]))
+    call(
+        *("run", "--dir", str(version), "--tag_set", "serve", "--signature_def", "serving_default"),
+        *("--inputs", f"image_bytes={tmp_path / 'bytes.npy'}", "--outdir", str(tmp_path)),
+    )
+    found = {name: np.load(tmp_path / f"{name}.npy", allow_pickle=True) for name in ANSWERS}
+    agree(found, predict(run_folder, chosen, out=tmp_path / "p.csv"), class_names)
 
 
 def test_one_bad_picture_fails_its_batch_by_number(signatures, pictures):
@@ -198,6 +210,16 @@ def test_the_card_says_what_it_is_and_nothing_says_who(run_folder, version, clas
     assert card["test"]["roc_auc"] == metrics["roc_auc"]
     assert "not a medical device" in card["limits"][0]
     assert card["versions"]["keras"] == keras.version()
+    assert card["signatures"]["explain"][0] == "label_gate1_bytes"
+    _, header, page = (version / "README.md").read_text().split("---\n", 2)
+    header = yaml.safe_load(header)
+    assert header["model_name"] == "cs_agnet" and header["class_names"] == class_names
+    assert header["use"].startswith("Research use only") and header["limits"] == card["limits"]
+    assert header["split_unit"] == metrics["group_unit"] and header["test"]["n"] == metrics["n"]
+    assert header["figures"]["roc_auc"] == metrics["roc_auc"]
+    low, high = metrics["roc_auc"]["ci95"]
+    assert f"| roc_auc | {metrics['roc_auc']['value']:.3f} | {low:.3f}–{high:.3f} |" in page
+    assert "`mask` is 0 and 255" in page and "Research use only" in page
     for path in version.rglob("*"):
         if path.is_file():
             content = path.read_bytes()

@@ -14,8 +14,9 @@ from thyroid_keras.data.resize import resize
 from thyroid_keras.folding import fold_batch_norm
 from thyroid_keras.loading import float32_twin, load
 from thyroid_keras.prediction import class_probabilities, input_size
-from thyroid_keras.runs import Run, RunError, write_json
+from thyroid_keras.runs import Run, RunError, write_json, write_text
 from thyroid_keras.serving.card import model_card
+from thyroid_keras.serving.page import card_page
 from thyroid_keras.serving.versions import check_target, publish
 
 TOLERANCE = 1e-5
@@ -29,7 +30,8 @@ def export(folder, *, to=None, say=print):
 
     What it answers to the bytes of a PNG, JPEG or BMP is what `predict` answers to the
     file, within 1e-5; that is tried on a picture before the version is published.
-    `assets.extra/model_card.json` says what the model is and how good.
+    `README.md` and, for programs, `assets.extra/model_card.json` say what the model is and
+    how good; beside the card lie requests to warm a server up and examples of its settings.
 
     Args:
         folder: of the run.
@@ -62,22 +64,32 @@ def export(folder, *, to=None, say=print):
     check_target(to)
     model = float32_twin(load(folder))
 
+    name, size, signatures = to.absolute().name, input_size(model)[0], {}
+
     def write(path):
         # only now: TensorFlow is not installed where Keras runs on JAX alone
+        from thyroid_keras.serving.server_files import write_server_files
         from thyroid_keras.serving.signatures import write_signatures
 
+        segmentation = metrics.get("segmentation") or {}
+        thresholds = metrics["threshold"], segmentation.get("threshold", 0.5)
         class_names = config["data"]["class_names"]
-        write_signatures(path, fold_batch_norm(model), class_names, metrics["threshold"])
-        write_json(path / CARD, model_card(config, metrics, model))
+        signatures.update(write_signatures(path, fold_batch_norm(model), class_names, *thresholds))
+        card = model_card(config, metrics, model) | {"signatures": signatures}
+        write_json(path / CARD, card)
+        write_text(path / "README.md", card_page(name, card))
+        write_server_files(path, name, [s for s in signatures if s != "serve_tensor"], size)
         _check(path, model)
 
     say(f"Exporting {config['arch']} of {run.folder} …")
     version = publish(to, write)
-    size = sum(path.stat().st_size for path in version.rglob("*"))
-    say(f"Exported, and answers as predict does: {version} ({size / 1e6:.1f} MB)")
+    num_bytes = sum(path.stat().st_size for path in version.rglob("*"))
+    say(f"Exported, and answers as predict does: {version} ({num_bytes / 1e6:.1f} MB)")
+    if "explain" not in signatures:
+        say("It has no signature `explain`: the network has neither maps nor a mask to show.")
     say(f"What it takes and gives: saved_model_cli show --dir {version} --all")
     say(
-        f"Ask a server for it: POST /v1/models/{to.name}:predict "
+        f"Ask a server for it: POST /v1/models/{name}:predict "
         '{"instances": [{"image_bytes": {"b64": "…"}}]}'
     )
     return version
