@@ -53,7 +53,8 @@ MAY_IMPORT = {
     "preparation": LOW | LEARNING | {"borders"},
     "other_data": {"data", "preparation", "runs"},
     "data_report": {"borders", "data", "runs", "shortcuts", "training"},
-    "run_evaluation": {"borders", "data", "evaluation", "shortcuts"},
+    "run_evaluation": {"borders", "data", "evaluation", "global_map", "shortcuts"},
+    "global_map": {"data", "metrics", "recipes", "report"},
     "experiment": LOW
     | LEARNING
     | {"borders", "narration", "other_data", "preparation", "run_evaluation", "signals"},
@@ -91,7 +92,7 @@ ONLY_IN = {
                    "serving/server_files", "serving/signatures", "serving/upright"},
     "jax": {"training/backend"},
     "sklearn": {"metrics/classification", "data/dealing", "shortcuts/judging",
-                "transfer/svm"},
+                "transfer/svm", "recipes/pixels"},
     "skops": {"transfer/svm"},
     "matplotlib": {"explain/overlay", "report/gallery", "report/learning", "report/plots",
                    "report/style"},

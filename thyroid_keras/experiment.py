@@ -28,6 +28,7 @@ from thyroid_keras.runs import (
     default_folder,
     environment,
     way_on,
+    write_bytes,
     write_json,
 )
 from thyroid_keras.signals import SignalGuard
@@ -194,6 +195,8 @@ def _training(run, recipe, config, guard, say):
         jit_compile=recipe.jit_compile,
         report=report,
         say=tell,
+        keep=lambda name, content: write_bytes(run.folder / name, content),
+        kept=lambda name: (file := run.folder / name).is_file() and file.read_bytes(),
         watch=lambda phase, steps: [PhaseProgress(phase, steps, run.log)],
         deferring=guard.deferring,
         stop_signal=guard.received,

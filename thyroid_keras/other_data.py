@@ -4,7 +4,7 @@ import itertools
 import os
 
 from thyroid_keras.data.samples import DataError
-from thyroid_keras.preparation import audit_data, has_targets
+from thyroid_keras.preparation import audit_data, targets_of
 from thyroid_keras.runs import Run
 
 
@@ -40,7 +40,7 @@ def other_table(data, config, learned, recipe):
     Raises:
         DataError: if its classes are others, or the model learned from a picture of it.
     """
-    target = config["data"]["target"] if has_targets(data) else None
+    target = config["data"]["target"] if targets_of(data) else None
     found = audit_data({"path": data, "format": None, "target": target}, recipe, split=False)
     table, problems = found.table, []
     known = tuple(config["data"]["class_names"])

@@ -68,8 +68,8 @@ def read_table(source, recipe):
     if path is None:
         table = _simulate(target or recipe.target, recipe, source["seed"])
     else:
-        if has_targets(path, format):
-            target = target or recipe.target
+        if target is None and recipe.target in targets_of(path, format):
+            target = recipe.target
         table = read(path, format=format, target=target, on_bad="collect")
     return with_borders(table, clean, recipe.views)
 
@@ -116,13 +116,13 @@ def audit_data(source, recipe, *, split=True):
     return found
 
 
-def has_targets(path, format=None):
-    """Whether a data set has several kinds of labels to choose among."""
+def targets_of(path, format=None):
+    """Returns the kinds of labels of a data set, to choose among; empty where it has one."""
     try:
         name = format or recognise(path)
     except OSError:  # which `read` will say
-        return False
-    return name is not None and bool(FORMATS[name].targets)
+        return ()
+    return () if name is None else FORMATS[name].targets
 
 
 def split_data(run, source, recipe, seed):

@@ -4,6 +4,7 @@ import dataclasses
 
 from thyroid_keras.borders import evaluate_borders, finds_borders
 from thyroid_keras.evaluation import evaluate
+from thyroid_keras.global_map import judge_global_map
 from thyroid_keras.shortcuts import audit_shortcuts
 
 SHORTCUT_IMAGES = 300  # at the most: some seconds
@@ -28,7 +29,7 @@ def evaluate_run(run, model, splits, *, seed=0, shortcuts=False):
     """
     if finds_borders(model):
         return evaluate_borders(run, model, splits, seed=seed)
-    facts = {}
+    facts = judge_global_map(run, model, splits)
     if shortcuts:
         samples = tuple(s for part in splits.parts.values() for s in part.samples)
         table = dataclasses.replace(splits.train, samples=samples)

@@ -7,7 +7,7 @@ from thyroid_keras import archs  # what it holds is asked for when a network is 
 from thyroid_keras.archs.imagenet import IMAGE_SHAPE, begin
 from thyroid_keras.layers import GlobalAttention, PixelCNN
 
-MODES = ("pixel_cnn", "l1")
+MODES = ("pixel_cnn", "l1", "none")
 ATTENTION = "global_attention"  # the layer's name
 # that do not put out the logits of one classifier
 OTHERS = {"alexnet_seg", "border_unet", "classical", "cs_agnet", "ds_agnet", ATTENTION,
@@ -33,6 +33,7 @@ def global_attention(
     dense=False,
     penalty=1e-3,
     reduction="mean",
+    has_prior=False,
     normalization=None,
     **arguments,
 ):
@@ -49,9 +50,11 @@ def global_attention(
         channels, kernel_size, hidden_layers, last_kernel_size, dense: of the pixel CNN, see
             `layers.PixelCNN`.
         mode: `"pixel_cnn"`, or the paper's baseline `"l1"`: each pixel's weight is learned
-            by itself.
+            by itself; or `"none"`: the plain classifier, to be held against either.
         penalty: float >= 0, lambda, of the map while it is learned.
         reduction: `"mean"` or `"sum"` of it over the pixels.
+        has_prior: bool, whether the map that is learned by a pixel CNN has a fixed added
+            logit, the layer's weight `prior`.
         normalization: `None`: the network takes normalised images; `"torch"`, `"caffe"` or
             `"tf"`: images in [0, 1], which it normalises before they are multiplied (see
             `archs.imagenet.begin`).
@@ -78,14 +81,16 @@ def global_attention(
     pixel_cnn = None
     if mode == "pixel_cnn" and num_images is not None:
         pixel_cnn = PixelCNN(channels, kernel_size, hidden_layers, last_kernel_size, dense)
-    attended = GlobalAttention(
+    attention = GlobalAttention(
         pixel_cnn,
         num_images if pixel_cnn else None,
         learn_map=mode == "l1",
         penalty=penalty,
         reduction=reduction,
+        has_prior=has_prior and pixel_cnn is not None,
         name=ATTENTION,
-    )(x)
+    )
+    attended = x if mode == "none" else attention(x)
     network = archs.build(backbone, image_shape=x.shape[1:], num_classes=num_classes, **arguments)
     if not isinstance(network.output, keras.KerasTensor):
         raise ValueError(

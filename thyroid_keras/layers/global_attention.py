@@ -24,6 +24,8 @@ class GlobalAttention(layers.Layer):
         learn_map: bool, whether gradients reach the map; not with a `pixel_cnn`.
         penalty: float >= 0, lambda; counts only where the map is being learned.
         reduction: `"mean"` or `"sum"` of |map| over the pixels.
+        has_prior: bool, whether the `pixel_cnn` adds the weight `prior`, 0 at first, to its
+            logits; nothing trains it.
 
     Call arguments:
         images: `(B, H, W, C)`; H and W static.
@@ -48,6 +50,7 @@ class GlobalAttention(layers.Layer):
         learn_map=False,
         penalty=0.0,
         reduction="mean",
+        has_prior=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -61,6 +64,8 @@ class GlobalAttention(layers.Layer):
             raise ValueError(
                 "The map is learned by a `pixel_cnn` or by itself. Received: learn_map=True"
             )
+        if has_prior and pixel_cnn is None:
+            raise ValueError("A prior is added by a `pixel_cnn`. Received: has_prior=True")
         if not penalty >= 0:
             raise ValueError(f"`penalty` must be at least 0. Received: penalty={penalty}")
         if reduction not in REDUCTIONS:
@@ -72,6 +77,8 @@ class GlobalAttention(layers.Layer):
         self.learn_map = learn_map
         self.penalty = penalty
         self.reduction = reduction
+        self.has_prior = has_prior
+        self.prior = None
         self._stack = None
 
     def build(self, images_shape):
@@ -82,6 +89,10 @@ class GlobalAttention(layers.Layer):
             trainable=self.learn_map,
             name="map",
         )
+        if self.has_prior:
+            self.prior = self.add_weight(
+                shape=self.map.shape, initializer="zeros", trainable=False, name="prior"
+            )
         if self.pixel_cnn is not None:
             self._stack_shape = (1, height, width, self.num_images * channels)
             if not self.pixel_cnn.built:  # as it is when it comes from a configuration
@@ -101,9 +112,13 @@ class GlobalAttention(layers.Layer):
             )
         self._stack = ops.convert_to_tensor(stack, dtype=self.compute_dtype)
 
+    def look(self):
+        """Makes the map what the pixel CNN says now, and keeps the stack."""
+        self.map.assign(self._say())
+
     def settle(self):
         """Makes the map what the pixel CNN says now, and lets go of the stack."""
-        self.map.assign(self.pixel_cnn(self._attached()))
+        self.look()
         self._stack = None
 
     def call(self, images, training=False):
@@ -114,11 +129,14 @@ class GlobalAttention(layers.Layer):
         """The map with its way back to what learns it."""
         attention = self.map
         if self.pixel_cnn is not None:
-            attention = self.pixel_cnn(self._attached())
+            attention = self._say()
             self.map.assign(attention)
         reduce = ops.mean if self.reduction == "mean" else ops.sum
         self.add_loss(self.penalty * reduce(ops.abs(ops.cast(attention, "float32"))))
         return attention
+
+    def _say(self):
+        return self.pixel_cnn(self._attached(), self.prior)
 
     def _attached(self):
         if self._stack is None:
@@ -138,6 +156,7 @@ class GlobalAttention(layers.Layer):
             "learn_map": self.learn_map,
             "penalty": self.penalty,
             "reduction": self.reduction,
+            "has_prior": self.has_prior,
         }
 
     @classmethod

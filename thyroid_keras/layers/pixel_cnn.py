@@ -11,7 +11,7 @@ MAX_HIDDEN_LAYERS = 4
 class PixelCNN(layers.Layer):
     """Tells from what all images of a data set show at a pixel how much it matters.
 
-        map = sigmoid(conv_last(relu(conv_1(stack))))
+        map = sigmoid(conv_last(relu(conv_1(stack))) + prior)
 
     with one hidden layer; more of them follow conv_1 likewise. As many parameters as
     K (9 S + 1) + (K + 1) by default.
@@ -27,6 +27,7 @@ class PixelCNN(layers.Layer):
     Call arguments:
         stack: `(1, H, W, S)`, all N training images of C channels behind one another,
             S = N C.
+        prior: `(1, H, W, 1)` or `None`, logits that are known beforehand and not learned.
 
     Returns:
         `(1, H, W, 1)` in (0, 1), float32 whatever the precision policy.
@@ -35,7 +36,7 @@ class PixelCNN(layers.Layer):
         ValueError: if an argument is out of range.
 
     Reference: Xu et al., A Novel Global Spatial Attention Mechanism in Convolutional Neural
-        Network for Medical Image Classification, Sec. 3.2 and 4.10.
+        Network for Medical Image Classification, Sec. 3.2 and 4.10; `prior`: its future work.
     Deviation: neither ReLU nor sigmoid is in the text, which says "from zero to one". Dense
         connections begin at the first hidden layer, as DenseNet's do. Initial weights are
         those of PyTorch, in which the authors worked.
@@ -73,7 +74,7 @@ class PixelCNN(layers.Layer):
         self.last_kernel_size = last_kernel_size
         self.dense = dense
 
-    def build(self, stack_shape):
+    def build(self, stack_shape, prior_shape=None):
         hidden, last = self.kernel_size, self.last_kernel_size
         self.convs = []
         for number in range(self.hidden_layers + 1):
@@ -84,16 +85,17 @@ class PixelCNN(layers.Layer):
             conv.build((*stack_shape[:-1], given))
             self.convs.append(conv)
 
-    def call(self, stack):
+    def call(self, stack, prior=None):
         *hidden, last = self.convs
         x = ops.relu(hidden[0](stack))
         for conv in hidden[1:]:
             y = ops.relu(conv(x))
             x = ops.concatenate([x, y], axis=-1) if self.dense else y
         # a half-precision sigmoid reaches 0 and 1
-        return ops.sigmoid(ops.cast(last(x), "float32"))
+        logits = ops.cast(last(x), "float32")
+        return ops.sigmoid(logits if prior is None else logits + prior)
 
-    def compute_output_spec(self, stack):
+    def compute_output_spec(self, stack, prior=None):
         return keras.KerasTensor((*stack.shape[:-1], 1), "float32")
 
     def get_config(self):

@@ -10,11 +10,22 @@ from thyroid_keras.recipes import (
     fan,
     fan_tables,
     global_attention,
+    global_attention_tables,
+    pixels,
     sononet,
     sononet_tables,
 )
 from thyroid_keras.recipes.ledger import LEDGER, Statement
-from thyroid_keras.recipes.table import GRAD_CAM, Claim, Comparison, Row, Sheet, Table
+from thyroid_keras.recipes.table import (
+    GRAD_CAM,
+    Claim,
+    Comparison,
+    Curve,
+    Row,
+    Sheet,
+    Table,
+    Task,
+)
 
 RECIPES = (
     alexnet_seg.RECIPES
@@ -24,9 +35,15 @@ RECIPES = (
     | cs_agnet.RECIPES
     | fan.RECIPES
     | global_attention.RECIPES
+    | pixels.RECIPES
     | sononet.RECIPES
 )
-TABLES = cs_agnet_tables.TABLES | fan_tables.TABLES | sononet_tables.TABLES
+TABLES = (
+    cs_agnet_tables.TABLES
+    | fan_tables.TABLES
+    | global_attention_tables.TABLES
+    | sononet_tables.TABLES
+)
 
 __all__ = [
     "GRAD_CAM",
@@ -35,8 +52,10 @@ __all__ = [
     "TABLES",
     "Claim",
     "Comparison",
+    "Curve",
     "Row",
     "Sheet",
     "Statement",
     "Table",
+    "Task",
 ]

@@ -1,17 +1,21 @@
 """Training of one map for all images and a classifier, until the cut-off epoch and after."""
 
+import io
+
 import keras
 import numpy as np
 
 from thyroid_keras.archs import build
 from thyroid_keras.archs.global_attention import ATTENTION
 from thyroid_keras.data.augment import GREY_LEVEL
+from thyroid_keras.data.pixel_maps import read_prior
 from thyroid_keras.data.progress import track
 from thyroid_keras.recipes.feeding import open_stores, train_batches, val_batches
 from thyroid_keras.training import Phase, SettingError, copy_weights, fit_phase
 from thyroid_keras.training.adam import Adam
 
 ANSWER = "logits"
+BEFORE, PRIOR = "map_before.npy", "map_prior.npy"  # files of a run
 FAINT = 0.01  # of the brightness; a map below it everywhere is no choice of pixels
 
 
@@ -19,7 +23,9 @@ def train_global_attention(recipe, splits, training):
     """Trains a classifier and one map for all images, then the classifier alone.
 
     The pixel CNN sees the training images as they are, once; the network returned holds its
-    map and neither them nor itself.
+    map and neither them nor itself. Without attention (`mode=none`) the classifier alone. The
+    run keeps the map before any learning, and the prior where there is one, which is in both
+    that map and the network's.
 
     Args:
         recipe: `recipes.global_attention.GlobalAttentionRecipe`.
@@ -44,13 +50,19 @@ def train_global_attention(recipe, splits, training):
     num_images = len(splits.train) if learns else None
     learner = _build(recipe, classes, recipe.weights, num_images=num_images)
     stores = open_stores(recipe, splits, masks=False)
-    attention = learner.get_layer(ATTENTION)
     model = keras.Model(learner.input, {ANSWER: learner.output}, name=ATTENTION)
     train = train_batches(recipe, stores["train"], _targets, (training.seed, 1))
     val = val_batches(recipe, stores["val"], _targets)
     if not learns:
-        return fit_phase(model, _phase(recipe, "l1", recipe.epochs), train, val, training)
+        phase = _phase(recipe, recipe.mode, recipe.epochs, patience=recipe.patience)
+        return fit_phase(model, phase, train, val, training)
+    attention = learner.get_layer(ATTENTION)
     attention.attach(read_stack(learner, stores["train"]))
+    if recipe.prior is not None:
+        attention.prior.assign(read_prior(recipe.prior, recipe.size)[None, ..., None])
+        _keep_map(training, PRIOR, attention.prior)
+    attention.look()
+    _keep_map(training, BEFORE, attention.map)
     rest = recipe.epochs - recipe.cutoff_epochs
     joint = {"leaves": "last"} if rest else {"patience": recipe.patience}
     fit_phase(model, _phase(recipe, "joint", recipe.cutoff_epochs, **joint), train, val, training)
@@ -108,6 +120,12 @@ def _build(recipe, class_names, weights=None, **more):
         raise SettingError(f"--set backbone, backbone_arguments, weights: {error}") from error
 
 
+def _keep_map(training, name, values):
+    content = io.BytesIO()
+    np.save(content, keras.ops.convert_to_numpy(values)[0, ..., 0])
+    training.keep(name, content.getvalue())
+
+
 def _phase(recipe, name, epochs, **more):
     return Phase(
         name=name,
@@ -115,6 +133,7 @@ def _phase(recipe, name, epochs, **more):
         epochs=epochs,
         optimizer=lambda steps: Adam(recipe.learning_rate, l2=recipe.l2),
         losses={ANSWER: keras.losses.CategoricalCrossentropy(from_logits=True)},
+        metrics={ANSWER: ["categorical_accuracy"]},
         **more,
     )
 

@@ -18,7 +18,10 @@ from typing import Literal
 from thyroid_keras.archs import ARCHS
 from thyroid_keras.archs.global_attention import ATTENTION, backbones
 from thyroid_keras.archs.pretrained import IMAGENET, published_normalization, unavailable
-from thyroid_keras.recipes.cut_off import train_global_attention
+from thyroid_keras.data.pictures import ImageError
+from thyroid_keras.data.pixel_maps import read_prior, read_region
+from thyroid_keras.data.samples import DataError
+from thyroid_keras.recipes.protocol import grid_problems, train_by_protocol
 from thyroid_keras.training import Recipe, unmet
 
 PAPER = (
@@ -42,7 +45,14 @@ class GlobalAttentionRecipe(Recipe):
         normalization: of the images, before they are multiplied: `torch`, `caffe`, `tf`
             (see `archs.imagenet.begin`) or `none`; `auto`: as `weights=imagenet` ask for, else
             `torch`, the paper's.
-        mode: `pixel_cnn`, or the baseline `l1`: a free weight for each pixel.
+        mode: `pixel_cnn`; the baseline `l1`: a free weight for each pixel; or `none`: the
+            classifier alone.
+        prior: a map from domain knowledge, added to the logits of the one that is learned: a
+            picture of probabilities (grey) or an .npy file of logits, framed as the images
+            are; none: without. With `pixel_cnn` alone.
+        region: where the map is expected to be high, for the report: a mask framed as the images
+            are, or `x,y,width,height` of an ellipse about x, y in shares of the sides; none:
+            the mean of the data's masks, where it has any.
         pixel_channels: K, of the hidden layers of the pixel CNN, at least 1.
         kernel_size: of the hidden layers: 3, 5 or 7.
         hidden_layers: of the pixel CNN, from 1 to 4.
@@ -55,6 +65,12 @@ class GlobalAttentionRecipe(Recipe):
         patience: epochs without a lower validation loss before the rest ends; none: never.
         learning_rate: of Adam, above 0.
         l2: weight of the penalty l2 / 2 ||w||^2, at least 0.
+        cv_folds: of the paper's choice of settings and epochs among the training images, at
+            least 2 (its own: 5); 0: the settings are as given, and no such figure.
+        kept_epochs: whose test accuracy is averaged for the paper's figure, at least 1.
+        grid: settings among which the folds choose, each as `field=value|value`, fields
+            pixel_channels, penalty, l2 and learning_rate.
+        repeats: trainings of other seeds on the same images, at least 1 with the first.
     """
 
     paper: str = PAPER
@@ -66,7 +82,9 @@ class GlobalAttentionRecipe(Recipe):
     backbone_arguments: tuple[str, ...] = ()
     weights: str | None = None
     normalization: Literal["auto", "torch", "caffe", "tf", "none"] = "auto"
-    mode: Literal["pixel_cnn", "l1"] = "pixel_cnn"
+    mode: Literal["pixel_cnn", "l1", "none"] = "pixel_cnn"
+    prior: str | None = None
+    region: str | None = None
     pixel_channels: int = 128
     kernel_size: int = 3
     hidden_layers: int = 1
@@ -79,6 +97,10 @@ class GlobalAttentionRecipe(Recipe):
     patience: int | None = None
     learning_rate: float = 1e-4
     l2: float = 1e-4
+    cv_folds: int = 0
+    kept_epochs: int = 30
+    grid: tuple[str, ...] = ()
+    repeats: int = 1
 
     def problems(self):
         """Returns what is out of range, as a list of str."""
@@ -92,12 +114,18 @@ class GlobalAttentionRecipe(Recipe):
                 "last_kernel_size": self.last_kernel_size >= 1 and self.last_kernel_size % 2 == 1,
                 "penalty": self.penalty >= 0,
                 "epochs": self.epochs >= 1,
-                "cutoff_epochs": self.mode == "l1" or 1 <= self.cutoff_epochs <= self.epochs,
+                "cutoff_epochs": self.mode != "pixel_cnn" or 1 <= self.cutoff_epochs <= self.epochs,
                 "patience": self.patience is None or self.patience >= 1,
                 "learning_rate": self.learning_rate > 0,
                 "l2": self.l2 >= 0,
+                "cv_folds": self.cv_folds == 0 or self.cv_folds >= 2,
+                "kept_epochs": 1 <= self.kept_epochs
+                and (self.cv_folds == 0 or self.kept_epochs <= self.epochs),
+                "repeats": self.repeats >= 1,
+                "prior": self.prior is None or self.mode == "pixel_cnn",
             },
         )
+        found += self._unreadable() + grid_problems(self)
         if self.backbone not in backbones():
             return [*found, f"--set backbone: must be one of {', '.join(backbones())}. "
                     f"Received: {self.backbone!r}"]  # fmt: skip
@@ -113,6 +141,16 @@ class GlobalAttentionRecipe(Recipe):
         if problem is None and self.weights is not None and "weights" not in takes:
             problem = f"{self.backbone} starts from random ones alone. Received: {self.weights!r}"
         return found + ([f"--set weights: {problem}"] if problem else [])
+
+    def _unreadable(self):
+        found = []
+        for name, read in (("prior", read_prior), ("region", read_region)):
+            if (value := getattr(self, name)) is not None:
+                try:
+                    read(value, self.size)
+                except (DataError, ImageError) as error:
+                    found.append(f"--set {name}: {error}")
+        return found
 
     def arguments(self):
         """Returns the arguments of the builder that are settings of the recipe, as a dict."""
@@ -131,6 +169,7 @@ class GlobalAttentionRecipe(Recipe):
             "dense": self.dense,
             "penalty": self.penalty,
             "reduction": self.reduction,
+            "has_prior": self.prior is not None,
             "normalization": None if normalization == "none" else normalization,
         } | {name: _value(text) for name, text in given}
 
@@ -142,7 +181,7 @@ def _value(text):
         return text
 
 
-PAPERS = GlobalAttentionRecipe(arch=ATTENTION, procedure=train_global_attention)
+PAPERS = GlobalAttentionRecipe(arch=ATTENTION, procedure=train_by_protocol)
 RECIPES = {
     ATTENTION: {
         "paper": PAPERS,

@@ -20,8 +20,10 @@ class Row:
         paper_only: whether the quick scale leaves it out unless it is asked for; the table
             then shows the paper's figures alone.
         against: name of the row that it is compared with; `None`: the table's `reference`.
-        reported: dict from a figure's name in `metrics.json` to the paper's value; what
-            the paper does not say is left out, never made up.
+        target: which labels of the data; `None`: as the command says. Rows of a table with
+            `tasks` are trained once for each task.
+        reported: dict from a figure's name in `metrics.json`, or a task's, to the paper's
+            value; what the paper does not say is left out, never made up.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Row:
     paper: tuple[str, ...] = ()
     paper_only: bool = False
     against: str | None = None
+    target: str | None = None
     reported: dict = dataclasses.field(default_factory=dict)
 
 
@@ -99,6 +102,36 @@ class Comparison:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Task:
+    """A column of the paper: one kind of labels of one data set.
+
+    Args:
+        name: of the paper's figures in `Row.reported`, with `<name>_sd`.
+        label: heading of the column.
+        target: what the labels are called in our reader; `None`: nobody can read them.
+    """
+
+    name: str
+    label: str
+    target: str | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Curve:
+    """How the figure that is compared depends on one setting.
+
+    Args:
+        field: of the recipe, the axis.
+        title: what it is called there.
+        rows: names of the rows that differ in it, in any order.
+    """
+
+    field: str
+    title: str
+    rows: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Table:
     """A table of a paper, as the trainings that it takes.
 
@@ -110,7 +143,8 @@ class Table:
         rows: of `Row`.
         lines: what a line of the table is: one of the `rows`; one of the `classes`, as the
             last row tells it and against `reference`; one of the `places`, the same
-            classes, as the maps of the last row localise them.
+            classes, as the maps of the last row localise them; one of the rows over all
+            `tasks`.
         figures: names in `metrics.json`, the columns.
         compared: name of the figure whose difference between rows is shown.
         target: which labels, where the data has several and none is asked for; `None`: each
@@ -126,6 +160,8 @@ class Table:
             them have is trained once; `None`: one of its own.
         names: dict from a figure to what it is called here, where not as usual.
         comparisons: of `Comparison`.
+        tasks: of `Task`; those whose labels the data has are trained.
+        curves: of `Curve`.
         sheets: of `Sheet`.
         notes: what a reader must know about the paper's figures.
     """
@@ -135,7 +171,7 @@ class Table:
     paper: str
     stub: str
     rows: tuple[Row, ...]
-    lines: Literal["rows", "classes", "places"] = "rows"
+    lines: Literal["rows", "classes", "places", "tasks"] = "rows"
     figures: tuple[str, ...] = ("accuracy", "sensitivity", "specificity", "roc_auc")
     compared: str = "roc_auc"
     target: str | None = None
@@ -149,5 +185,7 @@ class Table:
     shared: str | None = None
     names: dict = dataclasses.field(default_factory=dict)
     comparisons: tuple[Comparison, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    curves: tuple[Curve, ...] = ()
     sheets: tuple[Sheet, ...] = ()
     notes: tuple[str, ...] = ()

@@ -3,6 +3,7 @@
 from thyroid_keras.report import figures, pictures, provenance
 from thyroid_keras.report.calcifications import calcifications
 from thyroid_keras.report.folds import folds
+from thyroid_keras.report.global_map import global_map
 from thyroid_keras.report.page import cleaned, document, paragraph, text, warning
 from thyroid_keras.report.places import places
 from thyroid_keras.report.results import read_answers
@@ -49,6 +50,7 @@ def write_report(run):
         shortcuts(metrics),
         places(metrics),
         calcifications(metrics),
+        global_map(run, metrics),
         folds(config, metrics),
         pictures.plots(run),
         pictures.cases(run, answers, metrics),

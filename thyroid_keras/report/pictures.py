@@ -47,7 +47,7 @@ PLOTS = (
 def plots(run):
     """The pictures of the run, each with how to read it."""
     pairs = "".join(picture(run.plots / f"{n}.png", alt, how) for n, alt, how in PLOTS)
-    known = {name for name, _, _ in PLOTS} | {"gallery", "learning_curves"}
+    known = {name for name, _, _ in PLOTS} | {"gallery", "global_map", "learning_curves"}
     others = sorted(p for p in run.plots.glob("*.png") if p.stem not in known)
     return section(
         "Plots",

@@ -135,7 +135,7 @@ def plan(table, rows, options, folder):
     folds = table.folds if options.scale == "paper" else None
     common = ["--recipe", options.scale, "--seed", str(options.seed), "--resume"]
     common += ["--precision", options.precision, "--on-bad", options.on_bad]
-    for name in ("data", "target", "format"):
+    for name in ("data", "format"):
         if (value := getattr(options, name)) is not None:
             common += [f"--{name}", value]
     cells = []
@@ -146,6 +146,8 @@ def plan(table, rows, options, folder):
             if fold is not None:
                 run, log = run / f"fold_{fold}", f"{log}_fold_{fold}"
                 words += ["--folds", str(folds), "--fold", str(fold)]
+            target = row.target or options.target
+            words += [] if target is None else ["--target", target]
             words += ["--set", *settings] if settings else []
             cells.append(
                 Cell(
@@ -167,7 +169,7 @@ def check_begun(cells, options):
     Raises:
         RunError: naming every folder and what differs in it.
     """
-    source = {"path": options.data, "format": options.format, "target": options.target}
+    source = {"path": options.data, "format": options.format}
     source |= {"seed": options.seed, "on_bad": options.on_bad}
     problems = []
     for cell in cells:
@@ -176,6 +178,7 @@ def check_begun(cells, options):
             continue
         try:
             whole = source | {"folds": cell.folds, "fold": cell.fold}
+            whole["target"] = cell.row.target or options.target
             check_same(run.read_config(), cell.recipe, whole, options.seed, options.precision)
         except RunError as error:
             problems.append(f"{cell.folder}: {error}")

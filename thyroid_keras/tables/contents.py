@@ -7,6 +7,7 @@ from thyroid_keras.tables.claims import judge_claims
 from thyroid_keras.tables.maps import maps_table
 from thyroid_keras.tables.paired import paired_table
 from thyroid_keras.tables.results import called, csv_rows, main_table, paired_differences
+from thyroid_keras.tables.tasks import tasks_table
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,9 @@ def contents(table, results, seed):
     if table.lines == "places":
         csv, header, rows, judged = places_table(table, results)
         return Contents(csv=csv, header=header, rows=rows, judged=judged, claims=[])
+    if table.lines == "tasks":
+        csv, header, rows, judged, claims = tasks_table(table, results, seed)
+        return Contents(csv=csv, header=header, rows=rows, judged=judged, claims=claims)
     differences = paired_differences(results, table, seed)
     header, rows = main_table(table, results, differences)
     judged = [

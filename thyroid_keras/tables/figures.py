@@ -12,6 +12,7 @@ from thyroid_keras.report import Example, choose_examples, gallery, save_figure
 from thyroid_keras.report.results import read_answers
 from thyroid_keras.report.style import CYCLE, GREY, new_figure, plain, unit_axes, with_interval
 from thyroid_keras.runs import Run
+from thyroid_keras.tables.curves import write_curves
 from thyroid_keras.tables.sheets import named_samples, write_sheets
 
 STYLES = ("-", "--", "-.", (0, (1, 1)))
@@ -45,7 +46,7 @@ def write_figures(run, table, results):
             gates = {r.row.label: (r, comparison.gate_of(r.row.name)) for r in shown}
             save_figure(draw_maps(gates, judge), run.plots / f"{comparison.name}.png")
             captions[comparison.name] = _caption(comparison, gates, judge)
-    return captions | write_sheets(run, table, results)
+    return captions | write_sheets(run, table, results) | write_curves(run, table, results)
 
 
 def _caption(comparison, columns, judge):

@@ -102,13 +102,14 @@ def judged(table, results, more):
     whole = next((result for result in results if result.found), None)
     if whole is None:
         return lines
-    found, data = whole.found, whole.config["data"]
-    unit = data["group_unit"]
-    lines.append(
-        f"{counted(found['n'], 'image')} of {counted(found['groups'], unit)} "
-        f"({'out of fold' if found.get('folds') else 'the test split'}), the same in every row "
-        f"(checked); the data were split by {unit}."
-    )
+    for target, first in {r.row.target: r for r in reversed(results) if r.found}.items():
+        found, data = first.found, first.config["data"]
+        unit, of = data["group_unit"], f" {target}" if target else ""
+        lines.append(
+            f"{counted(found['n'], 'image')} of {counted(found['groups'], unit)} "
+            f"({'out of fold' if found.get('folds') else 'the test split'}), the same in every"
+            f"{of} row (checked); the data were split by {unit}."
+        )
     lines.append(
         f"95 % intervals: by image (Wilson) or by {unit} (bootstrap), whichever is wider. They "
         "hold for other images of this kind and this one training, not for another seed."

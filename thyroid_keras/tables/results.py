@@ -80,13 +80,14 @@ def check_comparable(results):
     Raises:
         RunError: naming the rows.
     """
-    whole = [result for result in results if result.found]
-    for other in whole[1:]:
-        first = whole[0].answers
+    first_of = {}
+    for other in (result for result in results if result.found):
+        known = first_of.setdefault(other.row.target, other)  # other labels, another split
+        first = known.answers
         facts = ("images", "groups", "labels")
         if not all(np.array_equal(*(getattr(a, f) for a in (first, other.answers))) for f in facts):
             raise RunError(
-                f"{other.folder}: judged on other images than {whole[0].folder}, so their figures "
+                f"{other.folder}: judged on other images than {known.folder}, so their figures "
                 "cannot stand in one table. Remove the folder that was not made by this command."
             )
 

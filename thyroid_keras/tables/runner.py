@@ -25,6 +25,7 @@ from thyroid_keras.tables.figures import write_figures
 from thyroid_keras.tables.pages import write_pages
 from thyroid_keras.tables.processes import run_here
 from thyroid_keras.tables.results import called, check_comparable, read_result, text_of
+from thyroid_keras.tables.tasks import by_task
 from thyroid_keras.training import Diverged, Interrupted, SettingError, set_precision
 
 REFUSED, DIVERGED = 2, 3  # see `cli.run`
@@ -94,6 +95,7 @@ def table(
         precision=_resolved(precision),
         on_bad=on_bad,
     )
+    wanted = by_task(paper, wanted, options)
     recipes = choose_recipes(paper, wanted, options)
     folder = pathlib.Path(out or pathlib.Path("tables") / f"{paper.shared or name}-{scale}")
     with SignalGuard(WAY_ON) as guard, Run.create(folder, resume=True) as run:

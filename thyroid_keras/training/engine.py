@@ -45,6 +45,8 @@ class Training:
         history: dict from the phase's name to a list of dicts, one per finished epoch.
         report: function called with `history` after each epoch.
         say: function of one line of text, told of checkpoints that are passed over.
+        keep: function of a file's name and its bytes, which it keeps beside the model.
+        kept: function of a file's name that returns the bytes kept, or `None`.
         watch: function `(phase, steps) -> list` of further Keras callbacks: the
             progress bar.
         deferring: function returning a context in which signals are only noted.
@@ -58,6 +60,8 @@ class Training:
     history: dict = dataclasses.field(default_factory=dict)
     report: Callable = lambda history: None
     say: Callable = lambda line: None
+    keep: Callable = lambda name, content: None
+    kept: Callable = lambda name: None
     watch: Callable = lambda phase, steps: []
     deferring: Callable = contextlib.nullcontext
     stop_signal: Callable = lambda: None
@@ -90,6 +94,7 @@ def fit_phase(model, phase: Phase, train, val, training: Training):
         phase.optimizer(phase.epochs * len(train)),
         phase.losses,
         phase.loss_weights,
+        phase.metrics,
         jit_compile=training.jit_compile,
     )
     # here and not in the first step, which TensorFlow would then have to trace twice

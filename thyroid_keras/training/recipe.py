@@ -26,6 +26,7 @@ class Phase:
         monitor: what the best epoch has the least of, e.g. `"val_loss"`.
         after_epoch: function called after each epoch, before its state is kept; what it
             changes in the weights belongs to that state. `None`: nothing.
+        metrics: as for `keras.Model.compile`, by output name, for the history alone.
         leaves: whether the phase leaves the weights of its `best` epoch or of its `last`.
     """
 
@@ -39,6 +40,7 @@ class Phase:
     patience: int | None = None
     monitor: str = "val_loss"
     after_epoch: Callable[[], None] | None = None
+    metrics: dict | None = None
     leaves: typing.Literal["best", "last"] = "best"
 
 

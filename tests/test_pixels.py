@@ -1,0 +1,80 @@
+"""Logistic regression and SVM on pixels: the network answers as scikit-learn does."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from tables import blobs
+
+from thyroid_keras.data.augment import GREY_LEVEL
+from thyroid_keras.data.splits import make_splits
+from thyroid_keras.data.store import PixelStore
+from thyroid_keras.recipes import RECIPES
+from thyroid_keras.recipes.feeding import feed
+from thyroid_keras.training import SettingError, Training, override
+
+TINY = ["image_size=8", "channels=1", "penalties=0.1,1"]
+
+
+def halves(num_classes, count=36):
+    """Noise in which no half, the left or the right one is a little brighter."""
+    table, samples = blobs(count, 16, masks=False, views=1), []
+    for i, sample in enumerate(table.samples):
+        image = np.random.default_rng(i).integers(0, 120, (8, 8), dtype=np.uint8)
+        if label := i % num_classes:
+            image[:, 4 * (label - 1) : 4 * label] += 60
+        samples.append(dataclasses.replace(sample, image=image, label=label))
+    names = ("none", "left", "right")[:num_classes]
+    return dataclasses.replace(table, samples=tuple(samples), class_names=names)
+
+
+def fit(tmp_path, table, *settings):
+    splits, kept = make_splits(table, progress=False), {}
+    recipe = override(RECIPES["pixel_classifier"]["quick"], [*TINY, *settings])
+    training = Training(checkpoints=tmp_path, feed=feed, keep=kept.__setitem__)
+    model = recipe.procedure(recipe, splits, training)
+    return model, splits, json.loads(kept["protocol.json"])
+
+
+def answers(model, table):
+    store = PixelStore(table, (8, 8), 1)
+    images = store.read(np.arange(len(table)))[0] * GREY_LEVEL
+    return images, model.predict_on_batch(images)["logits"]
+
+
+@pytest.mark.parametrize("kernel", ["", "linear", "rbf"])
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_the_network_is_right_where_scikit_learn_is(kernel, num_classes, tmp_path):
+    settings = ["classifier=svm", f"kernels={kernel}"] if kernel else ["classifier=lr"]
+    model, splits, found = fit(tmp_path, halves(num_classes), *settings)
+    _, logits = answers(model, splits.test)
+    assert logits.shape == (len(splits.test), num_classes) and logits.dtype == np.float32
+    right = (logits.argmax(-1) == splits.test.labels).astype(int)
+    assert right.tolist() == found["repeat_0"]
+    assert found["measured"] == [pytest.approx(right.mean())] and right.mean() > 1 / num_classes
+    assert len(found["grid"]) == 2 and found["chosen"] in found["grid"]
+    assert found["chosen"]["accuracy"] == max(one["accuracy"] for one in found["grid"])
+
+
+def test_its_scores_are_those_of_a_fit_to_the_pixels(tmp_path):
+    """Turning the axes changes nothing."""
+    model, splits, found = fit(tmp_path, halves(3), "penalties=0.5")
+    pool = dataclasses.replace(splits.train, samples=splits.train.samples + splits.val.samples)
+    x = answers(model, pool)[0].reshape(len(pool), -1)
+    plain = LogisticRegression(C=0.5, max_iter=10_000, tol=1e-8).fit(x, pool.labels)
+    images, logits = answers(model, splits.test)
+    expected = plain.decision_function(images.reshape(len(images), -1))
+    np.testing.assert_allclose(logits, expected, atol=5e-3)
+    assert found["chosen"]["settings"] == ["kernel=linear", "C=0.5"]
+
+
+def test_wrong_settings_are_named():
+    recipe = RECIPES["pixel_classifier"]["paper"]
+    with pytest.raises(SettingError) as caught:
+        override(recipe, ["kernels=poly", "penalties=0,1", "cv_folds=1", "classifier=tree"])
+    lines = str(caught.value).splitlines()
+    assert [line.split(":")[0].removeprefix("--set ") for line in lines] == [
+        "classifier", "kernels", "penalties", "cv_folds"
+    ]  # fmt: skip
