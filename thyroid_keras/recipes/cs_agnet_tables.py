@@ -149,7 +149,8 @@ TABLES = {
             "Which methods had how many pixel labels is the paper's; the brightness methods learn "
             "nothing but a threshold.",
             "The two brightness methods are in the style of what the paper calls CI and Otsu; "
-            "their formulas could not be had, and they are no reproductions.",
+            "their formulas could not be had, and they are no reproductions. They see the whole "
+            "square about the nodule, as the networks do: an outline of it would help them.",
             "Of Alexnet-Seg neither code nor numbers are public: what they leave open is decided.",
             "VGG-16 and ResNet-50 begin with random weights; the paper does not say with which. "
             "`--set weights=imagenet` takes Keras's.",

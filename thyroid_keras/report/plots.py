@@ -83,7 +83,7 @@ def roc(labels, probabilities, groups, *, class_names, threshold=None, unit="gro
         label = f"AUC {auc}" + (f"  {name}, n = {truth.sum()}" if many else "")
         ax.plot(x[0], y[0], linewidth=2, label=label, **style)
         if not many:
-            low, high = _roc_band(truth, scores, groups, seed)
+            low, high = roc_band(truth, scores, groups, seed)
             grid = np.linspace(0, 1, len(low))
             ax.fill_between(grid, low, high, color=BLUE, alpha=0.18, label="95 % band, pointwise")
             if threshold is not None:
@@ -98,7 +98,13 @@ def roc(labels, probabilities, groups, *, class_names, threshold=None, unit="gro
     return figure
 
 
-def _roc_band(truth, scores, groups, seed, draws=1000):
+def roc_band(truth, scores, groups, seed=0, draws=1000):
+    """The 95 % band of a ROC curve, pointwise, from resampled groups.
+
+    Returns:
+        `(2, 101)`, the least and the largest sensitivity at even steps of the false positive
+        rate; NaN where no resample holds both classes.
+    """
     grid = np.linspace(0, 1, 101)
     curves = []
     for weights in metrics.group_weights(groups, draws, seed):

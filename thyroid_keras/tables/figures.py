@@ -9,6 +9,7 @@ from thyroid_keras.explain import attention_maps, evidence_map, grad_cam
 from thyroid_keras.loading import load
 from thyroid_keras.recipes import GRAD_CAM
 from thyroid_keras.report import Example, choose_examples, gallery, save_figure
+from thyroid_keras.report.plots import roc_band
 from thyroid_keras.report.results import read_answers
 from thyroid_keras.report.style import CYCLE, GREY, new_figure, plain, unit_axes, with_interval
 from thyroid_keras.runs import Run
@@ -34,10 +35,11 @@ def write_figures(run, table, results):
     whole = [result for result in results if result.found]
     captions = {}
     if whole and len(whole[0].answers.class_names) == 2:
-        save_figure(roc_by_row(whole, table.stub), run.plots / "roc.png")
+        save_figure(roc_by_row(whole, table), run.plots / "roc.png")
         captions["roc"] = (
             f"ROC curves by {table.stub}. AUC with its 95 % interval, resampled by "
-            f"{whole[0].config['data']['group_unit']}."
+            f"{whole[0].config['data']['group_unit']}; the band, pointwise, is that of the black "
+            "curve."
         )
     for comparison in table.comparisons:
         shown = [result for result in whole if result.row.name in comparison.rows]
@@ -65,12 +67,12 @@ def _caption(comparison, columns, judge):
     )
 
 
-def roc_by_row(results, stub):
-    """Draws one ROC curve per row, with its AUC and interval.
+def roc_by_row(results, table):
+    """Draws one ROC curve per row, with its AUC and interval; the reference in black.
 
     Args:
         results: sequence of `Result` with answers to two classes.
-        stub: what the rows are, the legend's title.
+        table: their `Table`.
 
     Returns:
         `matplotlib.figure.Figure`.
@@ -80,16 +82,20 @@ def roc_by_row(results, stub):
     ax.set_aspect("equal")
     unit_axes(ax, "1 − specificity (false alarms / negatives)", "Sensitivity (found / positives)")
     ax.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
+    black = next((r for r in results if r.row.name == table.reference), results[-1])
     for turn, result in enumerate(results):
-        truth = result.answers.labels == 1
-        x, y, _ = metrics.roc_points(truth, result.answers.probabilities[:, 1])
+        truth, scores = result.answers.labels == 1, result.answers.probabilities[:, 1]
+        x, y, _ = metrics.roc_points(truth, scores)
         style = {"color": CYCLE[turn % len(CYCLE)], "linestyle": STYLES[turn % len(STYLES)]}
-        if turn == len(results) - 1:
+        if result is black:
             style = {"color": "black", "linestyle": "-"}
-        label = f"{plain(result.row.label, 24)}: AUC {with_interval(result.found['roc_auc'])}"
+            low, high = roc_band(truth, scores, result.answers.groups)
+            ax.fill_between(np.linspace(0, 1, len(low)), low, high, color=GREY, alpha=0.2)
+        label = f"{plain(result.row.label, 28)}: AUC {with_interval(result.found['roc_auc'])}"
         ax.plot(x[0], y[0], linewidth=1.8, label=label, **style)
-    ax.set_title(f"ROC by {plain(stub)}, {len(truth)} images, {truth.sum()} positive", fontsize=11)
-    ax.legend(loc="lower right", fontsize=9, framealpha=0.9, title=plain(stub))
+    stub = plain(table.stub)
+    ax.set_title(f"ROC by {stub}, {len(truth)} images, {truth.sum()} positive", fontsize=11)
+    ax.legend(loc="lower right", fontsize=9, framealpha=0.9, title=stub)
     return figure
 
 
