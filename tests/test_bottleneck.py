@@ -28,10 +28,11 @@ from thyroid_keras.archs.pretrained import APPLICATIONS, published_normalization
 from thyroid_keras.data.pack import write_pack
 from thyroid_keras.data.samples import DataError, Sample, SampleTable
 from thyroid_keras.loading import ModelError
+from thyroid_keras.report.transfer import data_set_notes, transfer
 from thyroid_keras.runs import Run, RunError, read_csv
 from thyroid_keras.transfer import bottleneck, extract, feature_network, fit_svm, load, save
 from thyroid_keras.transfer.data import deal
-from thyroid_keras.transfer.validation import cross_validate, leak
+from thyroid_keras.transfer.validation import cross_validate, each_alone, leak
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 WEIGHTS = SHARED / "imagenet_weights"
@@ -369,6 +370,25 @@ def test_each_data_set_is_judged_alone_too(folder):
     rows = [r for r in read_csv(folder / "predictions.csv") if r["image"].startswith("one:")]
     right = np.mean([row["label"] == row["predicted"] for row in rows])
     assert found[0]["joined"]["accuracy"]["value"] == pytest.approx(right)
+
+
+def test_a_data_set_too_small_to_be_alone_says_so(data, tmp_path):
+    write_pack(tmp_path / "few.npz", twins(8, seed=5), (32, 32))
+    dealt = deal([data / "one.npz", tmp_path / "few.npz"], num_folds=2)
+    features = np.random.default_rng(0).random((1, 48, 4), dtype=np.float32)
+    fit = functools.partial(fit_svm, class_names=dealt.table.class_names)
+    joined = cross_validate(features, dealt.table.labels, dealt.groups, dealt.folds, fit)
+    one, few = each_alone(features, dealt, 2, fit, joined, 0)
+    assert one["alone"]["n"] == 32 and "reason" not in one
+    assert few["joined"]["n"] == 16 and "alone" not in few
+    assert few["reason"] == "a class of it is in 4 groups, and 6 are needed"
+    found = {"data_sets": [one, few], "per_fold": [one["joined"]]}
+    said = "few is not learned from alone: a class of it is in 4 groups, and 6 are needed."
+    assert data_set_notes(found) == [said]
+    page = transfer(found)
+    assert (
+        said in page and "few, learned from all" in page and "few, learned from alone" not in page
+    )
 
 
 def test_the_page_shows_both_figures_and_says_which_is_wrong(folder):

@@ -24,8 +24,13 @@ READING = ("borders", "views", "phantom_patients", "phantom_views", "phantom_typ
            "phantom_text_leak")  # fmt: skip
 
 
-def choose_recipe(arch, scale, settings):
+def choose_recipe(arch, scale, settings, *, check=True):
     """Returns the recipe of an architecture with settings replaced.
+
+    Args:
+        arch: one of `RECIPES`.
+        scale: one of `SCALES`; `None`: quick without a GPU.
+        settings, check: see `training.override`.
 
     Raises:
         SettingError: if the architecture, the scale or a setting is unknown.
@@ -38,12 +43,22 @@ def choose_recipe(arch, scale, settings):
         scale = "paper" if gpu_capability() else "quick"
     if scale not in SCALES:
         raise SettingError(f"--recipe must be one of {SCALES}. Received: recipe={scale!r}")
-    return override(RECIPES[arch][scale], settings)
+    return override(RECIPES[arch][scale], settings, check=check)
 
 
 def recipe_of(config):
-    """Returns the recipe by which the data of a finished run is read, from its `config.json`."""
-    recipe = choose_recipe(config["arch"], config["scale"], ())
+    """Returns the recipe by which the data of a finished run is read, from its `config.json`.
+
+    Raises:
+        RunError: if it is a cross-validation of bottleneck features, which has none.
+    """
+    if "bottleneck" in config:
+        raise RunError(
+            "A run of bottleneck features is judged once, out of fold, when it is made; `predict` "
+            f"and `compare` take it. Received: arch={config['arch']!r}"
+        )
+    # unchecked: weights that a training began with need not be there any more
+    recipe = choose_recipe(config["arch"], config["scale"], (), check=False)
     reading = {name: config["recipe"][name] for name in READING if name in config["recipe"]}
     return dataclasses.replace(recipe, **reading)
 

@@ -3,7 +3,7 @@
 import keras
 
 from thyroid_keras.archs.imagenet import IMAGE_SHAPE, begin, check_head, classify
-from thyroid_keras.archs.pretrained import require, start_from
+from thyroid_keras.archs.pretrained import read_arrays, require, start_from
 
 NAMES = {1: "MobileNet", 2: "MobileNetV2"}  # in keras.applications
 
@@ -63,3 +63,18 @@ def mobilenet(
         return {layer.name: layer.get_weights() for layer in source.layers}
 
     return start_from(model, weights, published)
+
+
+def width_of(weights):
+    """Returns the width of the MobileNet whose arrays a file holds, by its first convolution.
+
+    Args:
+        weights: path of an `.npz` file; for anything else the width is 1.
+
+    Raises:
+        ModelError: if the file is damaged.
+    """
+    if not str(weights).endswith(".npz"):
+        return 1.0
+    first = read_arrays(weights).get("conv1")
+    return 1.0 if first is None else first[0].shape[-1] / 32

@@ -1,6 +1,6 @@
 """The section on bottleneck features: each fold, each data set, and the leak."""
 
-from thyroid_keras.report.page import paragraph, section, table, warning
+from thyroid_keras.report.page import bullets, paragraph, section, table, warning
 from thyroid_keras.report.style import with_interval
 
 COLUMNS = (
@@ -28,6 +28,19 @@ def leak_sentence(metrics):
     )
 
 
+def data_set_notes(metrics):
+    """Returns a sentence for each data set that could not be learned from alone.
+
+    Args:
+        metrics: content of `metrics.json`.
+    """
+    return [
+        f"{one['name']} is not learned from alone: {one['reason']}."
+        for one in metrics.get("data_sets") or []
+        if "reason" in one
+    ]
+
+
 def transfer(metrics):
     """The folds of a bottleneck run, its data sets, and the leak beside the figure that is right.
 
@@ -40,7 +53,7 @@ def transfer(metrics):
     return "".join(
         (
             _leak(metrics, unit),
-            _data_sets(metrics.get("data_sets") or []),
+            _data_sets(metrics),
             section(
                 "Folds",
                 paragraph(metrics.get("pooled", "")),
@@ -75,11 +88,12 @@ def _leak(metrics, unit):
     )
 
 
-def _data_sets(found):
+def _data_sets(metrics):
     rows = [
         [f"{one['name']}, {words}", *_row(one[kind])]
-        for one in found
+        for one in metrics.get("data_sets") or []
         for kind, words in (("alone", "learned from alone"), ("joined", "learned from all"))
+        if kind in one
     ]
     return section(
         "Each data set",
@@ -90,6 +104,7 @@ def _data_sets(found):
             "of all sets together.",
             numbers=range(1, 7),
         ),
+        bullets(data_set_notes(metrics)),
     )
 
 

@@ -210,8 +210,8 @@ def _claims(table, tasks, whole, measured, seed):
             low, high = gain.get("ci95") or (np.nan, np.nan)
             sentences.append(
                 f"Is {labels[0]} better than {labels[1]}? {verdict(claim, gain)} "
-                f"{gain['value']:+.3f} ({low:+.3f} to {high:+.3f}, paired by image over repeated trainings); the "
-                f"paper's t-test over epochs says p {p_text(_t_test(a.epochs, b.epochs))}."
+                f"{gain['value']:+.3f} ({low:+.3f} to {high:+.3f}, paired by image over repeated "
+                f"trainings); the paper's t-test over epochs says p {p_text(_t_test(a.epochs, b.epochs))}."
                 if gain.get("ci95")
                 else f"Is {labels[0]} better than {labels[1]}? Not judged: no interval."
             )

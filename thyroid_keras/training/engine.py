@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from thyroid_keras.training.checkpoints import CheckpointError, Checkpoints, Record
+from thyroid_keras.training.checkpoints import CheckpointError, Checkpoints, Record, Remembered
 from thyroid_keras.training.recipe import Phase
 
 
@@ -37,7 +37,8 @@ class Training:
     """What outlives a phase: where states go, how data is fed, who is told.
 
     Args:
-        checkpoints: folder of all phases' checkpoints.
+        checkpoints: folder of all phases' checkpoints; `None`: no file is written, and the
+            training cannot be resumed.
         feed: function `(batches, first_epoch, num_epochs) -> (data, steps_per_epoch)`
             for `fit`, with `None` where Keras shall count for itself.
         seed: int >= 0.
@@ -53,7 +54,7 @@ class Training:
         stop_signal: function that returns the number of a signal noted, or `None`.
     """
 
-    checkpoints: Path
+    checkpoints: Path | None
     feed: Callable
     seed: int = 0
     jit_compile: bool = False
@@ -89,7 +90,7 @@ def fit_phase(model, phase: Phase, train, val, training: Training):
         Interrupted: if `training.stop_signal` says so.
     """
     for layer in model.layers:
-        layer.trainable = not (phase.frozen and layer.name.startswith(phase.frozen))
+        layer.trainable = not (phase.frozen and f"{layer.name}/".startswith(phase.frozen))
     model.compile(
         phase.optimizer(phase.epochs * len(train)),
         phase.losses,
@@ -127,7 +128,9 @@ class _Keeper(keras.callbacks.Callback):
         super().__init__()
         self.phase = phase
         self.training = training
-        self.checkpoints = Checkpoints(Path(training.checkpoints) / phase.name, training.say)
+        self.checkpoints = Remembered()
+        if training.checkpoints is not None:
+            self.checkpoints = Checkpoints(Path(training.checkpoints) / phase.name, training.say)
         self.record = Record()
 
     def restore(self, model):

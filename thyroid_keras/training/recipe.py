@@ -21,7 +21,8 @@ class Phase:
         optimizer: function from the number of training steps to a fresh optimizer.
         losses: as for `keras.Model.compile`, by output name.
         loss_weights: by output name; 1 where not named.
-        frozen: prefixes of the names of layers that stay as they are.
+        frozen: prefixes of the names of layers that stay as they are; one that ends in `/` is
+            a whole name.
         patience: epochs without a better `monitor` after which to stop; `None`: never.
         monitor: what the best epoch has the least of, e.g. `"val_loss"`.
         after_epoch: function called after each epoch, before its state is kept; what it

@@ -1,6 +1,7 @@
 """Transfer learning: bottleneck features of known networks, and classifiers of them."""
 
 from thyroid_keras.transfer.experiment import CACHE, bottleneck
+from thyroid_keras.transfer.fc import fit_head
 from thyroid_keras.transfer.features import extract
 from thyroid_keras.transfer.network import POOLINGS, feature_network
 from thyroid_keras.transfer.settings import CLASSIFIERS, Settings
@@ -15,6 +16,7 @@ __all__ = [
     "bottleneck",
     "extract",
     "feature_network",
+    "fit_head",
     "fit_svm",
     "load",
     "save",

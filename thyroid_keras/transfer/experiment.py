@@ -14,10 +14,11 @@ from thyroid_keras.borders.remover import METHODS
 from thyroid_keras.evaluation import figures_of, prediction_rows
 from thyroid_keras.narration import conclusion
 from thyroid_keras.report import write_plots, write_report
-from thyroid_keras.report.transfer import leak_sentence
+from thyroid_keras.report.transfer import data_set_notes, leak_sentence
 from thyroid_keras.runs import Run, atomic, default_folder, environment, write_csv, write_json
-from thyroid_keras.training import own_session, set_precision
+from thyroid_keras.training import make_deterministic, own_session, set_precision
 from thyroid_keras.transfer.data import deal
+from thyroid_keras.transfer.fc import Head, fit_head, join
 from thyroid_keras.transfer.features import AUGMENTATION, extract
 from thyroid_keras.transfer.network import feature_network
 from thyroid_keras.transfer.settings import DIFFERENCES, PAPER, Settings
@@ -29,12 +30,12 @@ CLASSIFIER, NETWORK = "classifier.skops", "features.keras"
 OUT_OF_FOLD = "out-of-fold"
 POOLED = (
     "Out of fold: every image is answered by the classifier of the other folds, which has learned "
-    "from their images and the copies of those. The classifier in this folder has learned from "
-    "all images, for new ones; no figure on this page is its own."
+    "from their images and the copies of those. The classifier in this folder is made of all "
+    "images, for new ones; no figure on this page is its own."
 )
 ORIGIN = (
-    "mean of the folds' thresholds, each chosen on the fold's training images by inner folds; out "
-    "of fold each fold's own is used"
+    "mean of the folds' thresholds, each chosen on such of the fold's training images as the "
+    "classifier had not learned from; out of fold each fold's own is used"
 )
 
 
@@ -49,8 +50,9 @@ def bottleneck(data, *, out=None, cache=CACHE, say=print, **settings):
         **settings: see `settings.Settings`.
 
     Returns:
-        `(run, metrics)`: the `Run`, with `classifier.skops` and `features.keras` instead of
-        `model.keras`, and what is in its `metrics.json`.
+        `(run, metrics)`: the `Run`, and what is in its `metrics.json`. An SVM is in
+        `classifier.skops`, beside `features.keras`; an FC layer and the network of its features
+        are `model.keras`, one network.
 
     Raises:
         SettingError, DataError, ModelError, RunError: if the user's input is wrong.
@@ -61,7 +63,7 @@ def bottleneck(data, *, out=None, cache=CACHE, say=print, **settings):
     folder = out or default_folder(f"bottleneck-{chosen.features}", datetime.datetime.now())
     with Run.create(folder) as run, own_session():
         set_precision("float32")
-        keras.utils.set_random_seed(chosen.seed)
+        make_deterministic(chosen.seed)
         network = _network(chosen)
         dealt = _deal(paths, chosen)
         keep_network(run, chosen.borders)
@@ -78,13 +80,13 @@ def bottleneck(data, *, out=None, cache=CACHE, say=print, **settings):
             seed=chosen.seed,
             cache=cache,
         )
-        found = _judge(run, dealt, made, chosen)
-        with atomic(run.folder / NETWORK) as temporary:
-            network.save(temporary)
+        fit = _fit(chosen, dealt.table.class_names)
+        found = _judge(run, dealt, made, chosen, fit)
+        _keep(run, network, fit(made.features, dealt.table.labels, dealt.groups))
         write_json(run.config, config | {"seconds": round(time.monotonic() - start, 1)})
         write_plots(run)
         write_report(run)
-    for line in (*conclusion(found, run), leak_sentence(found)):
+    for line in (*conclusion(found, run), *data_set_notes(found), leak_sentence(found)):
         if line:
             _tell(run, say, line)
     return run, found
@@ -112,12 +114,29 @@ def _deal(paths, chosen):
     )
 
 
-def _judge(run, dealt, made, chosen):
-    """Cross-validates, and writes figures, answers and the classifier of all images."""
+def _fit(chosen, class_names):
+    """The function that makes a classifier of features, labels and groups."""
+    shared = {"class_names": class_names, "seed": chosen.seed}
+    if chosen.classifier == "fc":
+        return functools.partial(fit_head, **shared)
+    return functools.partial(fit_svm, kernel=chosen.kernel, scale=chosen.scale, **shared)
+
+
+def _keep(run, network, fitted):
+    """Writes a classifier and the network of its features, as one network where it is one."""
+    path = run.folder / NETWORK
+    if isinstance(fitted, Head):
+        network, path = join(network, fitted), run.model
+    else:
+        save(run.folder / CLASSIFIER, fitted)
+    with atomic(path) as temporary:
+        network.save(temporary)
+
+
+def _judge(run, dealt, made, chosen, fit):
+    """Cross-validates, and writes figures and answers."""
     table, labels, groups, seed = dealt.table, dealt.table.labels, dealt.groups, chosen.seed
     names = table.class_names
-    kind = {"kernel": chosen.kernel, "scale": chosen.scale, "seed": seed}
-    fit = functools.partial(fit_svm, class_names=names, **kind)
     answers = cross_validate(made.features, labels, groups, dealt.folds, fit)
     probabilities, thresholds = answers
     cuts = {"label": thresholds, "label_origin": ORIGIN}
@@ -138,7 +157,6 @@ def _judge(run, dealt, made, chosen):
     for row, fold in zip(rows, dealt.folds, strict=True):
         row |= {"split": OUT_OF_FOLD, "fold": int(fold)}
     write_csv(run.predictions, rows)
-    save(run.folder / CLASSIFIER, fit(made.features, labels, groups))
     return found
 
 

@@ -7,6 +7,7 @@ from keras import layers
 
 from thyroid_keras.archs.imagenet import begin
 from thyroid_keras.archs.inception import number_layers
+from thyroid_keras.archs.mobilenet import width_of
 from thyroid_keras.archs.pretrained import (
     APPLICATIONS,
     application_name,
@@ -50,7 +51,7 @@ def feature_network(name, *, weights="imagenet", image_size=None, alpha=None, po
     shape = (size, size, 3)
     options = {"include_top": False}
     if application in SCALABLE:
-        options["alpha"] = alpha or _width_of(weights)
+        options["alpha"] = alpha or width_of(weights)
     function = getattr(keras.applications, application)
     normalization = weights_normalization(name, weights)
     try:
@@ -121,11 +122,3 @@ def _usual(application):
 
 def _weighted(model):
     return [layer for layer in model.layers if layer.weights]
-
-
-def _width_of(weights):
-    """The width of the MobileNet whose arrays a file holds, by its first convolution."""
-    if not str(weights).endswith(".npz"):
-        return 1.0
-    first = read_arrays(weights).get("conv1")
-    return 1.0 if first is None else first[0].shape[-1] / 32

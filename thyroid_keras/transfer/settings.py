@@ -6,11 +6,13 @@ from thyroid_keras.archs.pretrained import application_name
 from thyroid_keras.training import SettingError
 from thyroid_keras.transfer.svm import KERNELS
 
-CLASSIFIERS = ("svm",)
+CLASSIFIERS = ("svm", "fc")
 PAPER = "Sai Sundar and Sai, Table 1 (two data sets joined)"
 REPORTED = {  # accuracy, sensitivity, specificity
     ("VGG16", "svm"): (0.99, 1.0, 0.985),
     ("InceptionV3", "svm"): (0.967, 0.985, 0.95),
+    ("VGG16", "fc"): (0.94, 0.96, 0.92),
+    ("InceptionV3", "fc"): (0.98, 0.99, 0.97),
 }
 DIFFERENCES = (
     "other images: the paper's second data set is not public",
@@ -26,8 +28,8 @@ class Settings:
     Args:
         features, weights, image_size, alpha, pooling: see `network.feature_network`;
             `weights="none"`: random.
-        classifier: `"svm"`.
-        kernel, scale: see `svm.fit_svm`.
+        classifier: `"svm"`, or `"fc"`: the paper's new FC layer, see `fc.fit_head`.
+        kernel, scale: of `"svm"`, see `svm.fit_svm`.
         copies: int >= 0, augmented copies of each training image.
         folds: int >= 2, grouped.
         augment_before_split: bool, whether to reproduce the leak too: copies made first,
@@ -57,24 +59,29 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self):
+        if problems := self.problems():
+            raise SettingError("\n".join(problems))
+
+    def problems(self):
+        """Returns what is out of range, as a list of str."""
+        svm = self.classifier == "svm"
         conditions = {
-            "classifier": (self.classifier in CLASSIFIERS, f"one of {CLASSIFIERS}"),
-            "kernel": (self.kernel in KERNELS, f"one of {KERNELS}"),
-            "copies": (self.copies >= 0, "at least 0"),
-            "folds": (self.folds >= 2, "at least 2"),
-            "seed": (0 <= self.seed < 2**32, f"from 0 to {2**32 - 1}"),
+            "classifier": (self.classifier in CLASSIFIERS, f"must be one of {CLASSIFIERS}"),
+            "kernel": (self.kernel in KERNELS, f"must be one of {KERNELS}"),
+            "scale": (svm or not self.scale, "is of an SVM; leave it out with --classifier fc"),
+            "copies": (self.copies >= 0, "must be at least 0"),
+            "folds": (self.folds >= 2, "must be at least 2"),
+            "seed": (0 <= self.seed < 2**32, f"must be from 0 to {2**32 - 1}"),
             "augment_before_split": (
                 self.copies > 0 or not self.augment_before_split,
-                "without effect unless --copies is above 0",
+                "is without effect unless --copies is above 0",
             ),
         }
-        problems = [
-            f"--{name.replace('_', '-')} must be {rule}. Received: {name}={getattr(self, name)!r}"
+        return [
+            f"--{name.replace('_', '-')} {rule}. Received: {name}={getattr(self, name)!r}"
             for name, (holds, rule) in conditions.items()
             if not holds
         ]
-        if problems:
-            raise SettingError("\n".join(problems))
 
     @property
     def reported(self):

@@ -77,21 +77,22 @@ def each_alone(features, dealt, num_folds, fit, joined, seed):
         seed: int >= 0.
 
     Returns:
-        List of dicts: `name`, and as dicts of figures `alone` and `joined`; none for a data
-        set whose rarest class is in too few groups to be alone.
+        List of dicts: `name`, and as dicts of figures `alone` and `joined`; instead of `alone`
+        a `reason` where the data set's rarest class is in too few groups for that.
     """
+    least = max(num_folds, 2 * INNER_FOLDS)
     rows, table = [], dealt.table
     for number, name in enumerate(dealt.set_names):
         own = dealt.sets == number
         labels, groups = table.labels[own], dealt.groups[own]
-        if fewest_groups(labels, groups, len(table.class_names)) < max(num_folds, 2 * INNER_FOLDS):
+        facts = table.groups[own], table.class_names, seed
+        rows.append({"name": name, "joined": brief(labels, *(of[own] for of in joined), *facts)})
+        if (found := fewest_groups(labels, groups, len(table.class_names))) < least:
+            rows[-1]["reason"] = f"a class of it is in {found} groups, and {least} are needed"
             continue
         folds = np.argmax(deal_folds(labels, groups, num_folds, seed), axis=0)
         alone = cross_validate(features[:, own], labels, groups, folds, fit, f"{name} alone")
-        facts = table.groups[own], table.class_names, seed
-        together = [of[own] for of in joined]
-        rows.append({"name": name, "alone": brief(labels, *alone, *facts)})
-        rows[-1]["joined"] = brief(labels, *together, *facts)
+        rows[-1]["alone"] = brief(labels, *alone, *facts)
     return rows
 
 
