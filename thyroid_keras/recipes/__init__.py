@@ -14,6 +14,7 @@ from thyroid_keras.recipes import (
     pixels,
     sononet,
     sononet_tables,
+    transfer,
 )
 from thyroid_keras.recipes.ledger import LEDGER, Statement
 from thyroid_keras.recipes.table import (
@@ -37,6 +38,7 @@ RECIPES = (
     | global_attention.RECIPES
     | pixels.RECIPES
     | sononet.RECIPES
+    | transfer.RECIPES
 )
 TABLES = (
     cs_agnet_tables.TABLES

@@ -15,23 +15,22 @@ import keras
 from thyroid_keras.archs import build
 from thyroid_keras.archs.pretrained import IMAGENET, unavailable, weights_normalization
 from thyroid_keras.archs.torchvision import is_torchvision
-from thyroid_keras.recipes.fan import FIGURES, PAPER
+from thyroid_keras.recipes.fan import FIGURES
 from thyroid_keras.recipes.fan import RECIPES as FAN
 from thyroid_keras.recipes.feeding import open_stores, train_batches, val_batches
+from thyroid_keras.recipes.network import NetworkRecipe
 from thyroid_keras.recipes.rates import SGDRecipe, schedule, sgd
-from thyroid_keras.training import Phase, fit_phase, unmet
+from thyroid_keras.training import Phase, SettingError, fit_phase, unmet
 from thyroid_keras.training.adam import Adam
 
 JOINT = "logits"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ClassifierRecipe(SGDRecipe):
+class ClassifierRecipe(NetworkRecipe):
     """Settings of a known classifier; the defaults are those of FAN.
 
     Args:
-        image_size: side of the square input, px, at least 32.
-        channels: 1 (grey) or 3, which grey images fill alike.
         weights: `none`: random ones; `imagenet`, where Keras publishes them; or the path of
             a .keras, .weights.h5 or (torchvision's) .pth file, see
             `archs.pretrained.start_from`.
@@ -40,37 +39,21 @@ class ClassifierRecipe(SGDRecipe):
         normalization: of the images, in the network: `none`, `torch`, `caffe`, `tf`, see
             `archs.imagenet.begin`; `auto`: as Keras's or torchvision's weights ask for, else
             none.
-        optimizer: `sgd` or `adam`.
-        learning_rate: of the optimizer, above 0.
-        l2: of `sgd`: weight of the penalty l2 / 2 ||w||^2, at least 0.
-        weight_decay: of `adam`: the share of the rate by which all weights shrink
-            beside the gradient, at least 0.
+        fine_tune: name of the first layer that learns, in a network with weights; those
+            before it stay as they are, their statistics too; `none`: all learn.
+        keep_norms: whether batch normalisations stay as the weights brought them; without
+            weights they learn.
     """
 
-    paper: str = PAPER
-    target: str = "malignancy"
-    image_size: int = 224
-    channels: int = 3
-    batch_size: int = 10
-    flip_horizontal: float = 0.0
-    patience: int | None = 50
     weights: str | None = None
     head: Literal["standard", "cam", "new_fc"] = "standard"
     normalization: Literal["auto", "none", "torch", "caffe", "tf"] = "auto"
-    optimizer: Literal["sgd", "adam"] = "sgd"
-    weight_decay: float = 0.0
+    fine_tune: str | None = None
+    keep_norms: bool = False
 
     def problems(self):
         """Returns what is out of range, as a list of str."""
-        found = unmet(
-            self,
-            {
-                "image_size": min(self.size) >= 32,
-                "l2": self.optimizer == "sgd" or not self.l2,
-                "weight_decay": self.weight_decay >= 0
-                and (self.optimizer == "adam" or not self.weight_decay),
-            },
-        )
+        found = unmet(self, {"fine_tune": self.weights is not None or self.fine_tune is None})
         problem = unavailable(self.arch, self.weights)
         return super().problems() + found + ([f"--set weights: {problem}"] if problem else [])
 
@@ -85,6 +68,25 @@ class ClassifierRecipe(SGDRecipe):
             "head": self.head,
             "normalization": None if normalization == "none" else normalization,
         }
+
+    def frozen(self, network):
+        """Returns which layers stay as they are, see `training.Phase.frozen`.
+
+        Raises:
+            SettingError: if the network has no layer called `fine_tune`.
+        """
+        names = [layer.name for layer in network.layers]
+        if self.fine_tune not in (None, *names):
+            known = ", ".join(layer.name for layer in network.layers if layer.weights)
+            raise SettingError(
+                f"--set fine_tune: {self.arch} has no such layer; choose among {known}. "
+                f"Received: fine_tune={self.fine_tune!r}"
+            )
+        kept = names[: names.index(self.fine_tune)] if self.fine_tune else []
+        if self.keep_norms and self.weights is not None:
+            norms = keras.layers.BatchNormalization
+            kept += [layer.name for layer in network.layers if isinstance(layer, norms)]
+        return tuple(f"{name}/" for name in kept)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -143,22 +145,28 @@ def train_classifier(recipe, splits, training):
     Raises:
         DataError: with every file that cannot be read.
         ModelError: if the weights to start from are not there, or of another network.
+        SettingError: if a layer that is to be fine-tuned is not there.
     """
     stores = open_stores(recipe, splits, masks=False)
     keras.utils.set_random_seed(training.seed)
+    num_classes = len(splits.train.class_names)
+    sigmoid = recipe.sigmoid and num_classes == 2
     network = build(
         recipe.arch,
         image_shape=(*recipe.size, recipe.channels),
-        num_classes=len(splits.train.class_names),
+        num_classes=1 if sigmoid else num_classes,
         **recipe.arguments(),
     )
-    model = keras.Model(network.input, {JOINT: network.output}, name=network.name)
+    # the softmax of 0 and z is the sigmoid of z
+    logits = keras.ops.pad(network.output, ((0, 0), (1, 0))) if sigmoid else network.output
+    model = keras.Model(network.input, {JOINT: logits}, name=network.name)
     phase = Phase(
         name=recipe.arch,
         title=recipe.arch,
         epochs=recipe.epochs,
         optimizer=_optimizer(recipe),
         losses={JOINT: keras.losses.CategoricalCrossentropy(from_logits=True)},
+        frozen=recipe.frozen(network),
         patience=recipe.patience,
     )
     train = train_batches(recipe, stores["train"], _targets, (training.seed, 1))
@@ -172,10 +180,14 @@ def _targets(arrays):
 def _optimizer(recipe):
     if recipe.optimizer == "sgd":
         return sgd(recipe, recipe.epochs)
-    return lambda steps: Adam(
-        schedule(recipe, steps // recipe.epochs, recipe.epochs),
-        weight_decay=recipe.weight_decay or None,
-    )
+
+    def optimizer(steps):
+        rate = schedule(recipe, steps // recipe.epochs, recipe.epochs)
+        if recipe.optimizer == "rmsprop":
+            return keras.optimizers.RMSprop(rate)
+        return Adam(rate, weight_decay=recipe.weight_decay or None)
+
+    return optimizer
 
 
 # Table 2, by architecture; parameters of 224x224x3 and two classes

@@ -207,14 +207,15 @@ def _claims(table, tasks, whole, measured, seed):
                 seed=seed,
             )
             labels = [whole[name].row.label for name in names]
-            low, high = gain.get("ci95") or (np.nan, np.nan)
-            sentences.append(
-                f"Is {labels[0]} better than {labels[1]}? {verdict(claim, gain)} "
-                f"{gain['value']:+.3f} ({low:+.3f} to {high:+.3f}, paired by image over repeated "
-                f"trainings); the paper's t-test over epochs says p {p_text(_t_test(a.epochs, b.epochs))}."
-                if gain.get("ci95")
-                else f"Is {labels[0]} better than {labels[1]}? Not judged: no interval."
-            )
+            answer = "Not judged: no interval."
+            if interval := gain.get("ci95"):
+                low, high = interval
+                answer = (
+                    f"{verdict(claim, gain)} {gain['value']:+.3f} ({low:+.3f} to {high:+.3f}, "
+                    "paired by image over repeated trainings); the paper's t-test over epochs says p "
+                    f"{p_text(_t_test(a.epochs, b.epochs))}."
+                )
+            sentences.append(f"Is {labels[0]} better than {labels[1]}? {answer}")
     return sentences
 
 

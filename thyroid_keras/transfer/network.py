@@ -11,7 +11,6 @@ from thyroid_keras.archs.mobilenet import width_of
 from thyroid_keras.archs.pretrained import (
     APPLICATIONS,
     application_name,
-    read_arrays,
     start_from,
     unavailable,
     weights_normalization,
