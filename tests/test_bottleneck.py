@@ -30,7 +30,15 @@ from thyroid_keras.data.samples import DataError, Sample, SampleTable
 from thyroid_keras.loading import ModelError
 from thyroid_keras.report.transfer import data_set_notes, transfer
 from thyroid_keras.runs import Run, RunError, read_csv
-from thyroid_keras.transfer import bottleneck, extract, feature_network, fit_svm, load, save
+from thyroid_keras.transfer import (
+    Settings,
+    bottleneck,
+    extract,
+    feature_network,
+    fit_svm,
+    load,
+    save,
+)
 from thyroid_keras.transfer.data import deal
 from thyroid_keras.transfer.validation import cross_validate, each_alone, leak
 
@@ -374,7 +382,7 @@ def test_each_data_set_is_judged_alone_too(folder):
 
 def test_a_data_set_too_small_to_be_alone_says_so(data, tmp_path):
     write_pack(tmp_path / "few.npz", twins(8, seed=5), (32, 32))
-    dealt = deal([data / "one.npz", tmp_path / "few.npz"], num_folds=2)
+    dealt = deal([data / "one.npz", tmp_path / "few.npz"], Settings(folds=2))
     features = np.random.default_rng(0).random((1, 48, 4), dtype=np.float32)
     fit = functools.partial(fit_svm, class_names=dealt.table.class_names)
     joined = cross_validate(features, dealt.table.labels, dealt.groups, dealt.folds, fit)
@@ -404,7 +412,7 @@ def test_the_page_shows_both_figures_and_says_which_is_wrong(folder):
 
 def test_pictures_are_predicted_by_the_classifier_of_all_images(folder, data, tmp_path):
     paths, cache = [data / "one.npz", data / "two.npz"], folder.parent / "cache"
-    dealt, network = deal(paths, num_folds=2), tk.load(folder / "features.keras")
+    dealt, network = deal(paths, Settings(folds=2)), tk.load(folder / "features.keras")
     made = extract(network, dealt.table, copies=1, cache=cache)
     assert made.computed == 0  # what was saved is the very network
     names = dealt.table.class_names
@@ -466,9 +474,9 @@ def test_wrong_data_is_named(capsys, data, tmp_path):
     write_pack(tmp_path / "other.npz", other, (32, 32))
     write_pack(tmp_path / "few.npz", twins(4), (32, 32))
     with pytest.raises(DataError, match=r"\('no', 'yes'\)"):
-        deal([data / "one.npz", tmp_path / "other.npz"], num_folds=2)
+        deal([data / "one.npz", tmp_path / "other.npz"], Settings(folds=2))
     with pytest.raises(DataError, match="class 'benign' has samples in 2 groups"):
-        deal([tmp_path / "few.npz"], num_folds=5)
+        deal([tmp_path / "few.npz"], Settings())
     words = ["--weights", "none", "--alpha", 0.25, "--image-size", 32, "--out", tmp_path / "run"]
     twice = ["--data", data / "one.npz", tmp_path / "none.npz", *words]
     assert "none.npz: no such file" in fails(command.main, twice, capsys)

@@ -64,8 +64,10 @@ MAY_IMPORT = {
     | {"prediction", "runs"},
     "tables": LOW
     | LEARNING
-    | {"benchmarking", "examples", "pooling", "preparation", "report", "signals"},
-    "transfer": LOW | LEARNING | {"borders", "evaluation", "inspection", "narration", "report"},
+    | {"benchmarking", "examples", "pooling", "preparation", "report", "signals", "transfer"},
+    "transfer": LOW
+    | LEARNING
+    | {"borders", "evaluation", "inspection", "narration", "preparation", "report"},
     "cli": LOW | LEARNING,
 }
 COMMANDS = {

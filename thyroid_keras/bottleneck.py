@@ -3,7 +3,22 @@
 from thyroid_keras import cli
 from thyroid_keras.data.readers import FORMATS
 from thyroid_keras.preparation import ON_BAD
-from thyroid_keras.transfer import CACHE, CLASSIFIERS, KERNELS, POOLINGS, Settings, bottleneck
+from thyroid_keras.transfer import (
+    CACHE,
+    CLASSIFIERS,
+    KERNELS,
+    POOLINGS,
+    VIEWS,
+    Settings,
+    bottleneck,
+)
+
+PHANTOM = {
+    "patients": "of the phantom",
+    "views": "of each of them",
+    "typicality": "how much more typical than in life its nodules are",
+    "text_leak": "share of its pictures with words that give the class away",
+}
 
 
 def main(arguments=None):
@@ -17,7 +32,7 @@ def main(arguments=None):
         "Several data sets of the same classes are joined, and judged each alone too.",
     )
     add, usual = parser.add_argument, Settings()
-    add("--data", required=True, nargs="+", metavar="PATH", help="folder, manifest.csv or .npz")
+    add("--data", nargs="+", metavar="PATH", help="as for train, several; default: the phantom")
     add(
         "--features",
         default=usual.features,
@@ -52,7 +67,13 @@ def main(arguments=None):
         metavar="HOW",
         help="of the pictures, removed: none, classical, or the run of a border_unet",
     )
+    add("--views", choices=VIEWS, default=usual.views, help="double ones: as they are, or apart")
+    for name in ("patients", "views", "typicality", "text_leak"):
+        value = getattr(usual, f"phantom_{name}")
+        flag = f"--phantom-{name.replace('_', '-')}"
+        add(flag, type=type(value), default=value, metavar="N", help=PHANTOM[name])
     add("--out", metavar="DIR", help="folder; default: a new one below runs/")
+    add("--resume", action="store_true", help="begin again in the folder of a run that was stopped")
     add("--cache", default=CACHE, metavar="DIR", help="keeps the features for the next time")
     add("--seed", type=int, default=usual.seed, help="of folds, copies and random weights")
     add("--on-bad", choices=ON_BAD, default=usual.on_bad, help="faulty files: end, or leave out")

@@ -15,6 +15,7 @@ from thyroid_keras.recipes import (
     sononet,
     sononet_tables,
     transfer,
+    transfer_tables,
 )
 from thyroid_keras.recipes.ledger import LEDGER, Statement
 from thyroid_keras.recipes.table import (
@@ -45,6 +46,7 @@ TABLES = (
     | fan_tables.TABLES
     | global_attention_tables.TABLES
     | sononet_tables.TABLES
+    | transfer_tables.TABLES
 )
 
 __all__ = [

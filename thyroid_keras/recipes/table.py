@@ -13,8 +13,10 @@ class Row:
     Args:
         name: of its folder, and what `table --rows` takes; unique in its table.
         label: what a reader is shown.
-        arch: name of the architecture, one of `RECIPES`.
+        arch: name of the architecture, one of `RECIPES`; of `bottleneck` the features'.
+        command: `train`, or `bottleneck`, whose settings then take the recipe's place.
         settings: sequence of `"field=value"` that replace fields of its recipe.
+        usual: the same, where nobody asks for other values.
         quick: the same at the quick scale alone, beside those of the table.
         paper: the same at the paper's scale alone.
         paper_only: whether the quick scale leaves it out unless it is asked for; the table
@@ -29,7 +31,9 @@ class Row:
     name: str
     label: str
     arch: str
+    command: Literal["train", "bottleneck"] = "train"
     settings: tuple[str, ...] = ()
+    usual: tuple[str, ...] = ()
     quick: tuple[str, ...] = ()
     paper: tuple[str, ...] = ()
     paper_only: bool = False
@@ -150,6 +154,7 @@ class Table:
         target: which labels, where the data has several and none is asked for; `None`: each
             recipe's own choice.
         folds: of the cross-validation at the paper's scale; `None`: one split.
+        quick_folds: likewise, at the quick scale.
         quick: settings at the quick scale, beside each recipe's own.
         reference: name of the row that the others are compared with.
         claims: of `Claim`.
@@ -176,6 +181,7 @@ class Table:
     compared: str = "roc_auc"
     target: str | None = None
     folds: int | None = None
+    quick_folds: int | None = None
     quick: tuple[str, ...] = ()
     reference: str | None = None
     claims: tuple[Claim, ...] = ()

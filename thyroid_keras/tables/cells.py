@@ -6,8 +6,9 @@ import pathlib
 from thyroid_keras.preparation import SCALES, check_same, choose_recipe
 from thyroid_keras.recipes import RECIPES, Row
 from thyroid_keras.runs import Run, RunError
-from thyroid_keras.training import Recipe, SettingError
+from thyroid_keras.training import Recipe, SettingError, override
 from thyroid_keras.training.backend import gpu_capability
+from thyroid_keras.transfer import Settings
 
 
 def chosen_scale(scale):
@@ -50,7 +51,7 @@ class Cell:
 
     Args:
         row: `Row`.
-        recipe: `Recipe` of the row.
+        recipe: `Recipe` of the row, or `transfer.Settings`.
         folder: of the run.
         log: file for what the command says.
         command: name of the command, and its arguments.
@@ -77,6 +78,26 @@ class Cell:
         return Run(self.folder).report.exists()
 
 
+def folds_of(table, options):
+    """Returns of how many folds a table is; `None`: of one split."""
+    return table.folds if options.scale == "paper" else table.quick_folds
+
+
+def recipe_of(table, row, options, settings, *, scale=None, check=True):
+    """Returns the recipe of a row, or the `transfer.Settings` of one that `bottleneck` makes.
+
+    Args:
+        table, row, options: as for `choose_recipes`.
+        settings, scale, check: see `preparation.choose_recipe`; `None`: the scale of the options.
+    """
+    if row.command == "train":
+        return choose_recipe(row.arch, scale or options.scale, settings, check=check)
+    shared = {name: getattr(options, name) for name in ("target", "format", "seed", "on_bad")}
+    if folds := folds_of(table, options):
+        shared["folds"] = folds
+    return override(Settings(**shared), settings, check=check)
+
+
 def choose_recipes(table, rows, options):
     """Returns the recipe of each row.
 
@@ -93,8 +114,7 @@ def choose_recipes(table, rows, options):
     """
     fixed = {_field(s) for row in table.rows for s in row.settings + row.paper}
     fields = {
-        row.arch: {f.name for f in dataclasses.fields(RECIPES[row.arch][options.scale])}
-        for row in rows
+        row.name: {f.name for f in dataclasses.fields(_kind(row, options.scale))} for row in rows
     }
     anywhere = set().union(*fields.values())
     problems = {
@@ -106,16 +126,20 @@ def choose_recipes(table, rows, options):
     chosen = []
     for row in rows:
         settings = (*table.quick, *row.quick) if options.scale == "quick" else row.paper
-        others = anywhere - fields[row.arch]
+        others = anywhere - fields[row.name]
         wanted = tuple(s for s in options.settings if _field(s) not in others)
-        settings += row.settings + wanted
+        settings = row.usual + settings + row.settings + wanted
         try:
-            chosen.append((choose_recipe(row.arch, options.scale, settings), settings))
+            chosen.append((recipe_of(table, row, options, settings), settings))
         except SettingError as error:
             problems |= dict.fromkeys(str(error).splitlines())
     if problems:
         raise SettingError("\n".join(problems))
     return chosen
+
+
+def _kind(row, scale):
+    return Settings if row.command == "bottleneck" else RECIPES[row.arch][scale]
 
 
 def _field(setting):
@@ -125,6 +149,8 @@ def _field(setting):
 def plan(table, rows, options, folder):
     """Says which trainings make a table: one per row, or per row and fold.
 
+    `bottleneck` deals its folds itself, the same ones.
+
     Args:
         table, rows, options: as for `choose_recipes`.
         folder: of the table.
@@ -132,15 +158,27 @@ def plan(table, rows, options, folder):
     Returns:
         List of `Cell`.
     """
-    folds = table.folds if options.scale == "paper" else None
-    common = ["--recipe", options.scale, "--seed", str(options.seed), "--resume"]
+    folds = folds_of(table, options)
+    data = ["--data", options.data] if options.data is not None else []
+    common = ["--recipe", options.scale, "--seed", str(options.seed), "--resume", *data]
     common += ["--precision", options.precision, "--on-bad", options.on_bad]
-    for name in ("data", "format"):
-        if (value := getattr(options, name)) is not None:
-            common += [f"--{name}", value]
+    common += ["--format", options.format] if options.format is not None else []
     cells = []
     chosen = zip(rows, choose_recipes(table, rows, options), strict=True)
     for row, (recipe, settings) in chosen:
+        if row.command == "bottleneck":
+            run = folder / "rows" / row.name
+            cells.append(
+                Cell(
+                    row=row,
+                    recipe=recipe,
+                    folder=run,
+                    log=folder / "logs" / f"{row.name}.txt",
+                    command=("bottleneck", "--out", str(run), "--resume", *data, *recipe.flags()),
+                    folds=recipe.folds,
+                )
+            )
+            continue
         for fold in range(folds) if folds else (None,):
             run, log, words = folder / "rows" / row.name, row.name, list(common)
             if fold is not None:
@@ -179,7 +217,8 @@ def check_begun(cells, options):
         try:
             whole = source | {"folds": cell.folds, "fold": cell.fold}
             whole["target"] = cell.row.target or options.target
-            check_same(run.read_config(), cell.recipe, whole, options.seed, options.precision)
+            precision = getattr(cell.recipe, "precision", options.precision)
+            check_same(run.read_config(), cell.recipe, whole, options.seed, precision)
         except RunError as error:
             problems.append(f"{cell.folder}: {error}")
     if problems:

@@ -4,6 +4,7 @@ import dataclasses
 
 from thyroid_keras.tables.by_class import classes_table, places_table
 from thyroid_keras.tables.claims import judge_claims
+from thyroid_keras.tables.leaks import leaks_table
 from thyroid_keras.tables.maps import maps_table
 from thyroid_keras.tables.paired import paired_table
 from thyroid_keras.tables.results import called, csv_rows, main_table, paired_differences
@@ -19,8 +20,7 @@ class Contents:
         header, rows: text; what stands between `**` is bold.
         judged: sentences on how ours were judged.
         claims: sentences on what the paper claims.
-        maps: `(header, rows, sentence)` on the networks' class maps, or `None`.
-        tests: likewise on tests of each row against one of them.
+        extras: dict from a heading to `(header, rows, sentence)`, tables beside this one.
     """
 
     csv: list
@@ -28,8 +28,7 @@ class Contents:
     rows: list
     judged: list
     claims: list
-    maps: tuple | None = None
-    tests: tuple | None = None
+    extras: dict = dataclasses.field(default_factory=dict)
 
 
 def contents(table, results, seed):
@@ -55,12 +54,16 @@ def contents(table, results, seed):
         f"Differences in {called(table, table.compared)} are paired, on the same "
         "resampled groups; an interval that holds 0 shows no difference."
     ]
+    extras = {
+        "How a figure near 1 comes about: the same, right and wrong": leaks_table(table, results),
+        "Tests of the difference": paired_table(table, results),
+        "How well the class maps find the nodules": maps_table(table, results, seed),
+    }
     return Contents(
         csv=csv_rows(table, results, differences),
         header=header,
         rows=rows,
         judged=judged if differences else [],
         claims=judge_claims(table, results, differences),
-        maps=maps_table(table, results, seed),
-        tests=paired_table(table, results),
+        extras={title: extra for title, extra in extras.items() if extra},
     )

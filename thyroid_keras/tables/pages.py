@@ -2,7 +2,6 @@
 
 import re
 
-from thyroid_keras.preparation import choose_recipe
 from thyroid_keras.report.page import (
     Markup,
     bullets,
@@ -17,12 +16,11 @@ from thyroid_keras.report.page import (
 from thyroid_keras.report.page import table as html_table
 from thyroid_keras.report.style import counted
 from thyroid_keras.runs import write_csv, write_text
+from thyroid_keras.tables.cells import recipe_of
 from thyroid_keras.tables.results import folds_table
 from thyroid_keras.training import differences as recipe_differences
 
 RESEARCH = "Research use only; not a medical device."
-OF_MAPS = "How well the class maps find the nodules"
-OF_TESTS = "Tests of the difference"
 OVER_FOLDS = "Mean ± SD over the folds, which is no confidence interval"
 
 
@@ -47,10 +45,8 @@ def write_pages(run, table, results, found, options, figures, costs=None):
     parts = [f"# {table.title}", RESEARCH, f"Paper: {table.paper}."]
     parts += [markdown(found.header, found.rows)]
     parts += [OVER_FOLDS + ":", markdown(*over_folds)] if over_folds else []
-    for title, extra in ((OF_TESTS, found.tests), (OF_MAPS, found.maps)):
-        if extra:
-            header, rows, said = extra
-            parts += [f"{title}:", markdown(header, rows), said]
+    for title, (header, rows, said) in found.extras.items():
+        parts += [f"{title}:", markdown(header, rows), said]
     parts += ["What the paper claims:", _list(found.claims)] if found.claims else []
     parts += ["How ours were judged:", _list(how), "What differs from the paper:", _list(what)]
     parts += [f"![{caption}](plots/{name}.png)\n\n{caption}" for name, caption in figures.items()]
@@ -66,8 +62,10 @@ def write_pages(run, table, results, found, options, figures, costs=None):
         paragraph(f"Paper: {table.paper}.", "soft"),
         html_table(found.header, _bold(found.rows), "A dash: the figure is not known.", numbers),
         html_table(*over_folds, OVER_FOLDS, numbers) if over_folds else "",
-        section(OF_TESTS, html_table(*found.tests, range(1, 6))) if found.tests else "",
-        section(OF_MAPS, html_table(*found.maps, range(1, 8))) if found.maps else "",
+        *(
+            section(title, html_table(*extra, range(1, len(extra[0]))))
+            for title, extra in found.extras.items()
+        ),
         section("What the paper claims", bullets(found.claims)),
         section("How ours were judged", bullets(how)),
         section("What differs from the paper", bullets(what)),
@@ -105,10 +103,10 @@ def judged(table, results, more):
     for target, first in {r.row.target: r for r in reversed(results) if r.found}.items():
         found, data = first.found, first.config["data"]
         unit, of = data["group_unit"], f" {target}" if target else ""
+        where = "the test split" if found["split"] == "test" else "out of fold"
         lines.append(
             f"{counted(found['n'], 'image')} of {counted(found['groups'], unit)} "
-            f"({'out of fold' if found.get('folds') else 'the test split'}), the same in every"
-            f"{of} row (checked); the data were split by {unit}."
+            f"({where}), the same in every{of} row (checked); the data were split by {unit}."
         )
     lines.append(
         f"95 % intervals: by image (Wilson) or by {unit} (bootstrap), whichever is wider. They "
@@ -131,13 +129,14 @@ def unlike_the_paper(table, results, options):
         if options.data is None:
             images += f", {recipe.phantom_patients} patients, {recipe.phantom_views} views of each"
         lines += [f"{images}.", *data["notes"]]
-        if table.folds and not whole.found.get("folds"):
+        if table.folds and whole.found["split"] == "test":
             lines.append(f"One split in place of the {table.folds} folds of the paper's scale.")
     lines.append(f"Seed {options.seed}, precision {options.precision}.")
     changed = {}
     for result in results:
         row = result.row
-        paper = choose_recipe(row.arch, "paper", row.settings + row.paper)
+        settings = row.usual + row.settings + row.paper
+        paper = recipe_of(table, row, options, settings, scale="paper", check=False)
         for change in recipe_differences(result.recipe, paper):
             if not change.startswith("phantom_patients "):
                 changed.setdefault(change, []).append(row.label)

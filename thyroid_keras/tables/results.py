@@ -139,6 +139,7 @@ def csv_rows(table, results, differences):
         head["status"] = result.failure or "done"
         found = result.found or {}
         figures = {name: found.get(name) or {} for name in table.figures}
+        figures |= {f"leaked_{n}": f for n, f in (found.get("leak") or {}).items() if n in figures}
         for (row, other), difference in differences.items():
             if row == result.row.name:
                 figures[f"{table.compared}_minus_{other}"] = difference
@@ -157,7 +158,7 @@ def csv_rows(table, results, differences):
                     "groups": found.get("groups"),
                     "group_unit": found.get("group_unit"),
                     "split": found.get("split"),
-                    "folds": len(found.get("folds") or ()) or None,
+                    "folds": len(found.get("folds") or found.get("per_fold") or ()) or None,
                     "folds_mean": spread.get("mean"),
                     "folds_sd": spread.get("sd"),
                 }

@@ -13,7 +13,7 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from thyroid_keras.preparation import has_targets
+from thyroid_keras.preparation import targets_of
 from thyroid_keras.recipes import TABLES
 from thyroid_keras.runs import Run, RunError, command_line
 from thyroid_keras.signals import SignalGuard
@@ -143,7 +143,7 @@ def _choose(name, rows, scale):
 
 def _target(paper, data, format):
     """The labels that a table is about, where the data has several."""
-    return paper.target if data is None or has_targets(data, format) else None
+    return paper.target if data is None or paper.target in targets_of(data, format) else None
 
 
 def _resolved(precision):

@@ -212,7 +212,7 @@ def _claims(table, tasks, whole, measured, seed):
                 low, high = interval
                 answer = (
                     f"{verdict(claim, gain)} {gain['value']:+.3f} ({low:+.3f} to {high:+.3f}, "
-                    "paired by image over repeated trainings); the paper's t-test over epochs says p "
+                    "paired by image over repeated trainings); by the paper's t-test over epochs p "
                     f"{p_text(_t_test(a.epochs, b.epochs))}."
                 )
             sentences.append(f"Is {labels[0]} better than {labels[1]}? {answer}")

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from thyroid_keras.borders import border_remover, with_borders
 from thyroid_keras.data.audit import audit
 from thyroid_keras.data.dealing import deal_folds
 from thyroid_keras.data.leaks import join_groups, same_pictures
-from thyroid_keras.data.readers import FORMATS, read, recognise
 from thyroid_keras.data.samples import DataError
 from thyroid_keras.data.split_faults import absent_classes
+from thyroid_keras.preparation import read_table
 
 TARGET = "malignancy"  # where a data set has several
 
@@ -38,36 +37,30 @@ class Folds:
     hashes: dict
 
 
-def deal(paths, *, num_folds, target=None, format=None, borders="none", seed=0, on_bad="fail"):
+def deal(paths, chosen):
     """Reads data sets, joins them, checks everything, and deals whole groups into folds.
 
     Args:
-        paths: of data sets that have the same classes.
-        num_folds: int >= 2.
-        target: which labels; `None`: malignancy, where a data set has several.
-        format: of all data sets; `None`: recognised by layout.
-        borders: see `borders.border_remover`.
-        seed: int >= 0, of the folds.
-        on_bad: `"fail"` or `"skip"`.
+        paths: of data sets that have the same classes; none: the phantom.
+        chosen: `settings.Settings`.
 
     Returns:
         `Folds`.
 
     Raises:
         DataError: with everything that is wrong with the data.
-        ModelError: if `borders` names no network that finds them.
+        ModelError: if the borders name no network that finds them.
     """
-    clean = border_remover(borders)
-    tables = [with_borders(_read(os.fspath(path), target, format), clean) for path in paths]
-    names = _names(paths)
+    tables = [_read(path, chosen) for path in paths or (None,)]
+    names = _names(paths) or ("phantom",)
     table, sets = _join(tables, names)
-    found = audit(table, num_folds=num_folds)
-    table = found.accept(on_bad)
+    found = audit(table, num_folds=chosen.folds)
+    table = found.accept(chosen.on_bad)
     kept = {s.name for s in table.samples}
     sets = np.array([of for name, of in sets.items() if name in kept])
     groups, notes = join_groups(table, same_pictures(found.hashes, found.copies))
-    held = deal_folds(table.labels, groups, num_folds, seed)
-    parts = {f"fold {i} of {num_folds}": h for i, h in enumerate(held)}
+    held = deal_folds(table.labels, groups, chosen.folds, chosen.seed)
+    parts = {f"fold {i} of {chosen.folds}": h for i, h in enumerate(held)}
     if problems := absent_classes(table, parts):
         raise DataError(problems)
     if any(s.split for s in table.samples):
@@ -82,11 +75,10 @@ def deal(paths, *, num_folds, target=None, format=None, borders="none", seed=0, 
     )
 
 
-def _read(path, target, format):
-    name = format or (recognise(path) if os.path.exists(path) else None)
-    if target is None and name is not None and TARGET in FORMATS[name].targets:
-        target = TARGET
-    return read(path, target=target, format=format, on_bad="collect")
+def _read(path, chosen):
+    source = {name: getattr(chosen, name) for name in ("format", "target", "seed")}
+    recipe = dataclasses.replace(chosen, target=chosen.target or TARGET)
+    return read_table(source | {"path": None if path is None else os.fspath(path)}, recipe)
 
 
 def _names(paths):

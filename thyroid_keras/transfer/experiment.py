@@ -1,6 +1,5 @@
 """Bottleneck features and a classifier, cross-validated; what `bottleneck` does."""
 
-import dataclasses
 import datetime
 import functools
 import hashlib
@@ -39,13 +38,16 @@ ORIGIN = (
 )
 
 
-def bottleneck(data, *, out=None, cache=CACHE, say=print, **settings):
+def bottleneck(data=None, *, out=None, cache=CACHE, resume=False, say=print, **settings):
     """Cross-validates a classifier of a known network's features, and leaves a run folder.
 
     Args:
-        data: path of a data set, or a sequence of them, which are judged joined and alone.
+        data: path of a data set, or a sequence of them, which are judged joined and alone;
+            `None`: the phantom.
         out: run folder; `None`: a new one below `runs/`.
         cache: folder that keeps the features; `None`: none does.
+        resume: bool, whether to begin again where an earlier run was stopped; features that
+            are kept are not computed again.
         say: function of one line of text.
         **settings: see `settings.Settings`.
 
@@ -57,15 +59,16 @@ def bottleneck(data, *, out=None, cache=CACHE, say=print, **settings):
     Raises:
         SettingError, DataError, ModelError, RunError: if the user's input is wrong.
     """
-    paths = [os.fspath(p) for p in ([data] if isinstance(data, (str, os.PathLike)) else data)]
+    paths = [data] if isinstance(data, (str, os.PathLike)) else data or ()
+    paths = [os.fspath(path) for path in paths]
     chosen = Settings(**settings)
     start = time.monotonic()
     folder = out or default_folder(f"bottleneck-{chosen.features}", datetime.datetime.now())
-    with Run.create(folder) as run, own_session():
+    with Run.create(folder, resume=resume) as run, own_session():
         set_precision("float32")
         make_deterministic(chosen.seed)
         network = _network(chosen)
-        dealt = _deal(paths, chosen)
+        dealt = deal(paths, chosen)
         keep_network(run, chosen.borders)
         config = _config(chosen, paths, dealt.table, network)
         write_json(run.config, config)
@@ -99,18 +102,6 @@ def _network(chosen):
         image_size=chosen.image_size,
         alpha=chosen.alpha,
         pooling=chosen.pooling,
-    )
-
-
-def _deal(paths, chosen):
-    return deal(
-        paths,
-        num_folds=chosen.folds,
-        target=chosen.target,
-        format=chosen.format,
-        borders=chosen.borders,
-        seed=chosen.seed,
-        on_bad=chosen.on_bad,
     )
 
 
@@ -156,20 +147,20 @@ def _judge(run, dealt, made, chosen, fit):
     rows = prediction_rows(table, probabilities, None, cuts)
     for row, fold in zip(rows, dealt.folds, strict=True):
         row |= {"split": OUT_OF_FOLD, "fold": int(fold)}
-    write_csv(run.predictions, rows)
+    write_csv(run.predictions, sorted(rows, key=lambda row: row["fold"]))  # as `crossval` does
     return found
 
 
 def _config(chosen, paths, table, network):
     machine = environment() | {"backend": keras.backend.backend()}
-    source = {"path": " ".join(paths), "folds": chosen.folds, "fold": None}
+    source = {"path": " ".join(paths) or None, "folds": chosen.folds, "fold": None}
     source |= {n: getattr(chosen, n) for n in ("format", "target", "seed", "on_bad")}
     return {
-        "arch": f"{chosen.features} features + {chosen.classifier}",
+        "arch": chosen.arch,
         "scale": "cross-validation",
         "data": table.facts() | {"source": source},
         "bottleneck": {"features": network.output_shape[1], "sets": paths},
-        "recipe": dataclasses.asdict(chosen) | {"augmentation": repr(AUGMENTATION)},
+        "recipe": chosen.settings() | {"augmentation": repr(AUGMENTATION)},
         "parameters": network.count_params(),
         "seed": chosen.seed,
         "precision": "float32",

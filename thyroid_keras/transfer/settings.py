@@ -1,12 +1,14 @@
 """What `bottleneck` can be asked for."""
 
 import dataclasses
+import math
 
 from thyroid_keras.archs.pretrained import application_name
 from thyroid_keras.training import SettingError
 from thyroid_keras.transfer.svm import KERNELS
 
 CLASSIFIERS = ("svm", "fc")
+VIEWS = ("keep", "split")
 PAPER = "Sai Sundar and Sai, Table 1 (two data sets joined)"
 REPORTED = {  # accuracy, sensitivity, specificity
     ("VGG16", "svm"): (0.99, 1.0, 0.985),
@@ -23,7 +25,7 @@ DIFFERENCES = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Settings of a cross-validation of bottleneck features.
+    """Settings of a cross-validation of bottleneck features, as of a recipe.
 
     Args:
         features, weights, image_size, alpha, pooling: see `network.feature_network`;
@@ -34,7 +36,11 @@ class Settings:
         folds: int >= 2, grouped.
         augment_before_split: bool, whether to reproduce the leak too: copies made first,
             single samples dealt into folds after.
-        borders, target, format, on_bad: see `data.deal`.
+        target: which labels; `None`: malignancy, where the data has several.
+        format: of all data sets; `None`: recognised by layout.
+        borders, views, phantom_patients, phantom_views, phantom_typicality,
+            phantom_text_leak: see `training.Recipe`.
+        on_bad: `"fail"` or `"skip"`.
         seed: int in [0, 2**32).
 
     Raises:
@@ -53,10 +59,16 @@ class Settings:
     folds: int = 5
     augment_before_split: bool = False
     borders: str = "none"
+    views: str = "keep"
+    phantom_patients: int = 300
+    phantom_views: int = 2
+    phantom_typicality: float = 0.5
+    phantom_text_leak: float = 0.0
     target: str | None = None
     format: str | None = None
     on_bad: str = "fail"
     seed: int = 0
+    precision = "float32"  # of all of them
 
     def __post_init__(self):
         if problems := self.problems():
@@ -71,6 +83,11 @@ class Settings:
             "scale": (svm or not self.scale, "is of an SVM; leave it out with --classifier fc"),
             "copies": (self.copies >= 0, "must be at least 0"),
             "folds": (self.folds >= 2, "must be at least 2"),
+            "views": (self.views in VIEWS, f"must be one of {VIEWS}"),
+            "phantom_patients": (self.phantom_patients >= 1, "must be at least 1"),
+            "phantom_views": (self.phantom_views >= 1, "must be at least 1"),
+            "phantom_typicality": (0 <= self.phantom_typicality < math.inf, "must be at least 0"),
+            "phantom_text_leak": (0 <= self.phantom_text_leak <= 1, "must be from 0 to 1"),
             "seed": (0 <= self.seed < 2**32, f"must be from 0 to {2**32 - 1}"),
             "augment_before_split": (
                 self.copies > 0 or not self.augment_before_split,
@@ -82,6 +99,24 @@ class Settings:
             for name, (holds, rule) in conditions.items()
             if not holds
         ]
+
+    def settings(self):
+        """Returns the fields, as JSON can hold them."""
+        return dataclasses.asdict(self)
+
+    def flags(self):
+        """Returns the words by which `bottleneck` is asked for these settings."""
+        words = []
+        for field in dataclasses.fields(self):
+            if (value := getattr(self, field.name)) != field.default:
+                words += [f"--{field.name.replace('_', '-')}"]
+                words += [] if value is True else [str(value)]
+        return words
+
+    @property
+    def arch(self):
+        """What the features and the classifier are called together."""
+        return f"{self.features} features + {self.classifier}"
 
     @property
     def reported(self):
