@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from tables import blobs, write_folder
 from test_tables import OPTIONS
 
 from thyroid_keras import metrics
@@ -15,6 +16,7 @@ from thyroid_keras.tables.cells import choose_recipes
 from thyroid_keras.tables.figures import _caption
 from thyroid_keras.tables.paired import paired_table, paired_tests
 from thyroid_keras.tables.results import Result
+from thyroid_keras.tables.runner import _target
 
 TABLE = TABLES["cs_agnet_2"]
 ROWS = {row.name: row for row in TABLE.rows}
@@ -52,6 +54,15 @@ def test_the_paper_prints_only_what_its_prose_says():
     assert {("cs_agnet", other) for other in ROWS if other != "cs_agnet"} <= named
     notes = " ".join(TABLE.notes)
     assert "no reproductions" in notes and "not at hand" in notes
+
+
+def test_the_labels_are_asked_for_where_the_data_has_several(tmp_path):
+    assert _target(TABLE, None, None) == "calcification"
+    one = write_folder(blobs(4), tmp_path / "one")
+    assert _target(TABLE, str(one), None) is None
+    (tmp_path / "1.xml").touch()  # as in DDTI
+    assert _target(TABLE, str(tmp_path), None) == "calcification"
+    assert _target(TABLES["cs_agnet_1"], str(tmp_path), None) is None
 
 
 def answered(name, scores, labels):
