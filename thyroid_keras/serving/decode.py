@@ -6,7 +6,7 @@ from thyroid_keras.data.pictures import MAX_PIXELS
 from thyroid_keras.serving.octets import number, octets, require
 from thyroid_keras.serving.upright import is_upright
 
-LUMA = (19595, 38470, 7471)  # of 65536: what Pillow turns colour to grey with
+LUMA = ((19595.0,), (38470.0,), (7471.0,))  # of 65536: what Pillow turns colour to grey with
 TOO_LARGE = f"is above {MAX_PIXELS // 10**6} megapixels; crop it or scale it down first"
 TURNED = "its EXIF or XMP data ask for it to be turned; store it upright first"
 DAMAGED = "is cut off or damaged at its beginning; copy it again from its source"
@@ -34,15 +34,14 @@ def decode(data, name, channels):
     found = [tf.reduce_all(header[: len(s)] == list(s)) for s in starts]
     known = "is no PNG, JPEG or BMP; save it as one of them"
     data = require(data, name, [(tf.reduce_any(found), known), (is_upright(data), TURNED)])
-    branches = [lambda read=read: read(data, header, name) for read in starts.values()]
-    image = tf.switch_case(tf.argmax(found, output_type=tf.int32), branches)
-    return image if channels == 3 else _grey(image)
+    branches = [lambda read=read: read(data, header, name, channels) for read in starts.values()]
+    return tf.switch_case(tf.argmax(found, output_type=tf.int32), branches)
 
 
-def _png(data, header, name):
+def _png(data, header, name, channels):
     width, height = number(header, 16, 4, "big"), number(header, 20, 4, "big")
     depth, color_type = header[24], header[25]
-    before_pixels = tf.strings.split(data, b"IDAT", maxsplit=1)[0]
+    before_pixels = tf.strings.regex_replace(data, rb"(?s)IDAT\C*", b"", replace_global=False)
     keyed = tf.strings.regex_full_match(before_pixels, r"(?s)\C*\x00\x00[\x00\x01]\CtRNS\C*")
     # the libraries disagree on whether such a colour is meant before or after scaling
     ambiguous = keyed & ((color_type == 0) & (depth < 8) | (color_type == 2) & (depth > 8))
@@ -55,23 +54,25 @@ def _png(data, header, name):
 
     def deep_grey():
         grey = tf.cast(tf.io.decode_png(data, channels=1, dtype=tf.uint16), tf.int32)
-        return tf.repeat(tf.cast((grey + 128) // 257, tf.uint8), 3, axis=2)
+        return tf.repeat(tf.cast((grey + 128) // 257, tf.uint8), channels, axis=2)
 
     def over_black():
         rgba = tf.io.decode_png(data, channels=4)
         rgb, alpha = tf.cast(rgba[..., :3], tf.int32), tf.cast(rgba[..., 3:], tf.int32)
-        return tf.cast((rgb * alpha + 127) // 255, tf.uint8)
+        return _as(channels, tf.cast((rgb * alpha + 127) // 255, tf.uint8))
 
     def opaque():
         # with four channels TensorFlow makes shallow pictures nearly transparent
-        return tf.io.decode_png(data, channels=3)
+        return _as(channels, tf.io.decode_png(data, channels=3))
 
-    is_deep_grey = (depth == 16) & (color_type == 0)
     has_alpha = keyed | (color_type == 4) | (color_type == 6)
-    return tf.case([(is_deep_grey, deep_grey), (has_alpha, over_black)], default=opaque)
+    cases = [((depth == 16) & (color_type == 0), deep_grey), (has_alpha, over_black)]
+    if channels == 1:
+        cases.append((color_type == 0, lambda: tf.io.decode_png(data, channels=1)))
+    return tf.case(cases, default=opaque)
 
 
-def _jpeg(data, header, name):
+def _jpeg(data, header, name, channels):
     shape = tf.io.extract_jpeg_shape(data, output_type=tf.int64)
     rules = [
         (_fits(shape[1], shape[0]), TOO_LARGE),
@@ -79,10 +80,17 @@ def _jpeg(data, header, name):
     ]
     data = require(data, name, rules)
     # the other method is faster, and a grey level off
-    return tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
+    method = {"dct_method": "INTEGER_ACCURATE"}
+    if channels == 1:
+        return tf.cond(
+            shape[2] == 1,
+            lambda: tf.io.decode_jpeg(data, channels=1, **method),
+            lambda: _grey(tf.io.decode_jpeg(data, channels=3, **method)),
+        )
+    return tf.io.decode_jpeg(data, channels=3, **method)
 
 
-def _bmp(data, header, name):
+def _bmp(data, header, name, channels):
     start, info_bytes = number(header, 10, 4), number(header, 14, 4)
     width, height = number(header, 18, 4), number(header, 22, 4)
     height = tf.where(height < 2**31, height, 2**32 - height)  # negative: from top to bottom
@@ -108,7 +116,7 @@ def _bmp(data, header, name):
         rgb = tf.cast(palette[:colors, 2::-1], tf.uint8)
         return tf.gather(rgb, tf.cast(pixels[..., 0], tf.int32))
 
-    return tf.cond(paletted, by_palette, lambda: pixels[..., :3])
+    return _as(channels, tf.cond(paletted, by_palette, lambda: pixels[..., :3]))
 
 
 def _has_pixels(width, height):
@@ -120,6 +128,12 @@ def _fits(width, height):
     return (width <= MAX_PIXELS) & (height <= MAX_PIXELS) & (width * height <= MAX_PIXELS)
 
 
+def _as(channels, rgb):
+    return rgb if channels == 3 else _grey(rgb)
+
+
 def _grey(rgb):
-    weighed = [tf.cast(rgb[..., i : i + 1], tf.int32) * LUMA[i] for i in range(3)]
-    return tf.cast((tf.add_n(weighed) + 2**15) // 2**16, tf.uint8)
+    # whole numbers below 2**24, which float32 multiplies and adds up without rounding
+    weighed = tf.matmul(tf.cast(tf.reshape(rgb, [-1, 3]), tf.float32), tf.constant(LUMA))
+    grey = tf.cast(tf.floor((weighed + 2.0**15) * 2.0**-16), tf.uint8)
+    return tf.reshape(grey, tf.concat([tf.shape(rgb)[:2], [1]], axis=0))

@@ -22,20 +22,24 @@ def resize(image, size):
     def grown():
         return _resized(image, size, _bilinear_sums, 4 * height * width)
 
-    image = tf.cond((rows >= height) & (columns >= width), shrunk, grown)
+    same = (rows == height) & (columns == width)
+    shrinks = (rows >= height) & (columns >= width)
+    image = tf.case([(same, lambda: image), (shrinks, shrunk)], default=grown)
     return tf.ensure_shape(image, (height, width, None))
 
 
 def _resized(image, size, along_rows, scale):
     sums = tf.transpose(along_rows(image, size[0]), [1, 0, 2])
     sums = tf.transpose(along_rows(sums, size[1]), [1, 0, 2])
-    # whole numbers below 2**53, which float64 adds up without rounding in any order;
-    # TensorFlow would multiply by the reciprocal of a constant, and so round ties astray
-    sums, scale = tf.cast(sums, tf.int64), tf.cast(scale, tf.int64)
-    quotient = sums // scale
-    twice_rest = 2 * (sums - quotient * scale)
-    up = (twice_rest > scale) | ((twice_rest == scale) & (quotient % 2 == 1))
-    return tf.cast(quotient + tf.cast(up, tf.int64), tf.uint8)
+    # whole numbers below 2**53, which float64 adds up without rounding in any order; a
+    # quotient is rounded, and a tie may be taken for what it is not: the rest says
+    scale = tf.cast(scale, tf.float64)
+    nearest = tf.round(sums / scale)
+    twice_rest = 2 * (sums - nearest * scale)
+    odd = nearest - 2 * tf.floor(nearest / 2)
+    up = (twice_rest > scale) | ((twice_rest == scale) & (odd == 1))
+    down = (twice_rest < -scale) | ((twice_rest == -scale) & (odd == 1))
+    return tf.cast(nearest + tf.cast(up, tf.float64) - tf.cast(down, tf.float64), tf.uint8)
 
 
 def _area_sums(image, length):

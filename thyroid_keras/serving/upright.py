@@ -9,10 +9,8 @@ _ENTRY_BYTES, _MAX_ENTRIES = 12, 300
 _ORDERS = {b"II*\0": "little", b"MM\0*": "big"}
 _PREFIXES = (b"Exif\0\0", b"eXIf")  # in JPEG, in PNG
 # where else an orientation may stand: XMP, and text that would have to be unpacked first
-_ELSEWHERE = (
-    r'(?s)\C*(tiff:Orientation(="|>)[2-8]'
-    r"|Raw profile type exif|iTXtXML:com\.adobe\.xmp\x00\x01)\C*"
-)
+_ELSEWHERE = r'tiff:Orientation(="|>)[2-8]|Raw profile type exif|iTXtXML:com\.adobe\.xmp\x00\x01'
+_EXIF = r"(Exif\x00\x00|eXIf)(II\*\x00|MM\x00\*)"
 
 
 def is_upright(data):
@@ -26,7 +24,20 @@ def is_upright(data):
     Returns:
         Scalar bool.
     """
-    upright = ~tf.strings.regex_full_match(data, _ELSEWHERE)
+    # one look at most pictures, which have nothing of the kind
+    return tf.cond(
+        _holds(data, f"{_ELSEWHERE}|{_EXIF}"),
+        lambda: ~_holds(data, _ELSEWHERE) & _exifs_are_upright(data),
+        lambda: tf.constant(True),
+    )
+
+
+def _holds(data, pattern):
+    return tf.strings.regex_full_match(data, rf"(?s)\C*({pattern})\C*")
+
+
+def _exifs_are_upright(data):
+    upright = tf.constant(True)
     for prefix in _PREFIXES:
         for mark, order in _ORDERS.items():
             exif = _after(data, prefix + mark)
