@@ -93,6 +93,7 @@ ONLY_IN = {
                    "serving/decode", "serving/maps", "serving/octets", "serving/resize",
                    "serving/server_files", "serving/signatures", "serving/upright"},
     "jax": {"training/backend"},
+    "pydicom": {"data/dicom"},
     "sklearn": {"metrics/classification", "data/dealing", "shortcuts/judging",
                 "transfer/svm", "recipes/pixels"},
     "skops": {"transfer/svm"},

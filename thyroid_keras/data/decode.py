@@ -7,6 +7,7 @@ import os
 import numpy as np
 from PIL import Image
 
+from thyroid_keras.data.dicom import is_dicom, read_dicom, split_frame
 from thyroid_keras.data.pictures import MAX_PIXELS, ImageError, read_picture
 from thyroid_keras.data.resize import resize, resize_mask
 
@@ -14,7 +15,8 @@ from thyroid_keras.data.resize import resize, resize_mask
 def decode(source, *, channels=1, roi=None, name=None):
     """Decodes a picture to 8-bit grey or RGB.
 
-    Reads PNG, JPEG, BMP, GIF and TIFF (first frame), WebP, PGM and PPM; turns pictures
+    Reads PNG, JPEG, BMP, GIF and TIFF (first frame), WebP, PGM, PPM and, with pydicom, DICOM
+    (the first frame, or that of a path `file.dcm#frame`; see `dicom.read_dicom`); turns pictures
     upright as EXIF says; composites transparency over black; turns colour to grey by
     Pillow's luma (0.299 R + 0.587 G + 0.114 B). Grey of 16 bits counts as full range,
     `round(x / 257)`; 32-bit integers must lie in [0, 65535] and count as 16 bits;
@@ -40,7 +42,7 @@ def decode(source, *, channels=1, roi=None, name=None):
     if isinstance(source, np.ndarray):
         image = _check_array(source, name or "array")
     elif isinstance(source, bytes):
-        image = read_picture(io.BytesIO(source), name or "encoded picture")
+        image = _read(io.BytesIO(source), name or "encoded picture")
     else:
         name = name or os.fspath(source)
         image = _read_file(source, name)
@@ -133,12 +135,17 @@ def _name(source, fallback):
     return source if isinstance(source, str) else fallback
 
 
+def _read(stream, name, frame=None):
+    return read_dicom(stream, name, frame) if is_dicom(stream) else read_picture(stream, name)
+
+
 def _read_file(path, name):
+    path, frame = split_frame(os.fspath(path))
     try:
         if not os.path.isfile(path):
             raise FileNotFoundError(2, "no such file")
         with open(path, "rb") as stream:
-            return read_picture(stream, name)
+            return _read(stream, name, frame)
     except ImageError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL

@@ -3,6 +3,7 @@
 import os
 import re
 
+from thyroid_keras.data.frames import open_frames
 from thyroid_keras.data.labels import NO_GROUPS_NOTE, listed, natural_order, order_classes
 from thyroid_keras.data.paths import leaves, name_fault, path_fault, shown
 from thyroid_keras.data.pictures import PICTURE_SUFFIXES
@@ -92,14 +93,15 @@ def read_folder(path, *, group_pattern=None, class_names=None, on_bad="fail"):
                         split=_SPLIT_FOLDERS[split.lower()] if split else None,
                     )
                 )
+    samples, notes, problems = open_frames(samples)
     table = SampleTable(
         name=os.path.basename(os.path.abspath(path)),
-        samples=tuple(samples),
+        samples=samples,
         class_names=names,
         group_unit="patient" if pattern else "image",
         mask_source="given with the data" if any(s.mask for s in samples) else None,
-        notes=(*(() if pattern else (NO_GROUPS_NOTE,)), *_passed_over(path, folders)),
-        excluded=tuple(excluded),
+        notes=(*(() if pattern else (NO_GROUPS_NOTE,)), *notes, *_passed_over(path, folders)),
+        excluded=(*excluded, *problems),
         faults=tuple(faults),
     )
     return settle(table, on_bad)

@@ -5,6 +5,8 @@ import io
 import os
 import re
 
+from thyroid_keras.data.dicom import split_frame
+from thyroid_keras.data.frames import open_frames
 from thyroid_keras.data.labels import NO_GROUPS_NOTE, SPLITS, listed, order_classes
 from thyroid_keras.data.paths import name_fault, path_fault, shown
 from thyroid_keras.data.samples import DataError, Sample, SampleTable, settle
@@ -31,7 +33,8 @@ def read_manifest(path, *, class_names=None, on_bad="fail"):
     UTF-8 with or without byte order mark, any line ending. Other columns are ignored,
     and the notes name them. `sha256` is that of the image's file, against which the
     audit holds it: some damage, as one byte of a JPEG file, shows in no other way. `box`
-    is that of what is to be found, `left top width height` in pixels of the picture.
+    is that of what is to be found, `left top width height` in pixels of the picture. A DICOM
+    file stands for all its frames, `file.dcm#3` for the third.
 
     Args:
         path: the CSV file, or the folder that holds it as `manifest.csv`.
@@ -70,7 +73,9 @@ def read_manifest(path, *, class_names=None, on_bad="fail"):
         for row in rows
         if row["label"] in names
     )
-    notes = [] if "group" in columns else [NO_GROUPS_NOTE]
+    samples, notes, problems = open_frames(samples)
+    if "group" not in columns:
+        notes.insert(0, NO_GROUPS_NOTE)
     ignored = [shown(column) for column in columns if column not in COLUMNS]
     if ignored:
         notes.append(f"Columns of {os.path.basename(path)} that were ignored: {listed(ignored)}.")
@@ -81,7 +86,7 @@ def read_manifest(path, *, class_names=None, on_bad="fail"):
         group_unit="group" if "group" in columns else "image",
         mask_source="given with the data" if any(s.mask for s in samples) else None,
         notes=tuple(notes),
-        excluded=tuple(excluded),
+        excluded=(*excluded, *problems),
         faults=(*faults, *unfit),
     )
     return settle(table, on_bad)
@@ -213,5 +218,5 @@ def _check_path(root, relative):
         return [f"{shown(relative)}: write the path with forward slashes"]
     if os.path.isabs(relative):
         return [f"{shown(relative)}: is absolute; give the path relative to the manifest"]
-    fault = path_fault(root, os.path.join(root, relative))
+    fault = path_fault(root, os.path.join(root, split_frame(relative)[0]))
     return [f"{shown(relative)}: {fault}"] if fault else []

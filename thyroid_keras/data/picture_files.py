@@ -2,6 +2,7 @@
 
 import os
 
+from thyroid_keras.data.dicom import split_frame
 from thyroid_keras.data.labels import natural_order
 from thyroid_keras.data.pictures import PICTURE_SUFFIXES
 from thyroid_keras.data.samples import DataError
@@ -27,7 +28,7 @@ def find_pictures(paths):
             files += [os.path.join(path, name) for name in natural_order(inside)]
             if not inside:
                 problems.append(f"{path}: no pictures in this folder")
-        elif os.path.exists(path):
+        elif os.path.exists(split_frame(os.fspath(path))[0]):
             files.append(os.fspath(path))
         else:
             problems.append(f"{path}: no such file or folder; check the path")

@@ -9,7 +9,7 @@ from PIL import Image
 
 MAX_PIXELS = 64_000_000
 PICTURE_SUFFIXES = frozenset(
-    (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+    (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".dcm")
 )
 
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
@@ -34,7 +34,8 @@ class ImageError(ValueError):
 
 
 @contextlib.contextmanager
-def _quiet():
+def quiet():
+    """Silences warnings about a file's oddities; one thread at a time."""
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -52,7 +53,7 @@ def read_picture(stream, name):
     head = stream.read(512)
     stream.seek(0)
     try:
-        with _quiet():
+        with quiet():
             image = Image.open(stream, formats=_FORMATS)
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name}: {_too_large(error)}") from error
@@ -66,7 +67,7 @@ def read_picture(stream, name):
             raise ImageError(f"{name}: {_too_large(f'{width}x{height}')}")
         try:
             image.load()
-            with _quiet():
+            with quiet():
                 # after `load`: by then TIFF has turned itself and dropped its tag
                 orientation = image.getexif().get(_EXIF_ORIENTATION)
             return _turn(_to_uint8(image, name), orientation)
@@ -95,8 +96,6 @@ def _diagnose(head):
         return "is a web page, most likely a failed download; download it again"
     if head.startswith(b"PK"):
         return "is a ZIP archive; unpack it first"
-    if head[128:132] == b"DICM":
-        return "is a DICOM file; convert it to PNG first"
     if all(byte >= 32 or byte in b"\t\r\n\f" for byte in head):
         return "is text, not a picture; remove it or put the picture in its place"
     return f"is no picture in a known format; save it as one of {', '.join(_FORMATS)}"

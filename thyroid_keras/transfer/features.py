@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from thyroid_keras.data.augment import Augmentation, augment
+from thyroid_keras.data.dicom import split_frame
 from thyroid_keras.data.progress import track
 from thyroid_keras.data.store import PixelStore
 from thyroid_keras.runs import write_bytes
@@ -106,7 +107,8 @@ def _content_of(table):
     for sample in table.samples:
         image = sample.image
         if isinstance(image, str):
-            image = Path(image).read_bytes()
+            digest.update(repr(split_frame(image)[1]).encode())
+            image = Path(split_frame(image)[0]).read_bytes()
         elif isinstance(image, np.ndarray):
             digest.update(repr(image.shape).encode())
             image = np.ascontiguousarray(image).tobytes()

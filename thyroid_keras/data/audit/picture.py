@@ -10,6 +10,7 @@ import numpy as np
 from thyroid_keras.data.audit.burned_in import find_text, margin_share
 from thyroid_keras.data.audit.similar import thumbnail
 from thyroid_keras.data.decode import check_mask, crop, decode, pixel_hash
+from thyroid_keras.data.dicom import split_frame
 from thyroid_keras.data.pictures import ImageError
 
 _SUFFIXES = {
@@ -75,8 +76,9 @@ def inspect(sample):
     """
     is_file = isinstance(sample.image, str)
     name = sample.image if is_file else sample.name
+    file = split_frame(sample.image)[0] if is_file else None
     stored = decode(sample.image, channels=None, name=name)
-    if is_file and sample.sha256 and _file_hash(sample.image) != sample.sha256:
+    if is_file and sample.sha256 and _file_hash(file) != sample.sha256:
         raise ImageError(
             f"{name}: is not the file it was (its SHA-256 differs from the manifest's); copy it "
             "again from its source"
@@ -91,7 +93,7 @@ def inspect(sample):
         characters=characters,
         longest_line=longest_line,
         margin=margin_share(grey),
-        misnamed=_misnamed(sample.image) if is_file else None,
+        misnamed=_misnamed(file) if is_file else None,
         thumbnail=thumbnail(grey),
     )
     return picture, grey
