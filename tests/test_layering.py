@@ -62,6 +62,7 @@ MAY_IMPORT = {
     "client": set(),
     "serving": {"answers", "archs", "client", "data", "explain", "folding", "layers", "loading"}
     | {"prediction", "runs"},
+    "litert": LOW | LEARNING | {"inspection", "prediction", "preparation", "serving"},
     "tables": LOW
     | LEARNING
     | {"benchmarking", "examples", "pooling", "preparation", "report", "signals", "transfer"},
@@ -90,6 +91,7 @@ COMMANDS = {
 ONLY_IN = {
     "tensorflow": {"_quiet", "layers/batch_norm", "layers/joined_conv", "data/pipeline",
                    "training/backend", "training/adam", "training/sgd", "benchmarking/profile",
+                   "litert/convert", "litert/interpreter", "litert/structure",
                    "serving/decode", "serving/maps", "serving/octets", "serving/resize",
                    "serving/server_files", "serving/signatures", "serving/upright"},
     "jax": {"training/backend"},

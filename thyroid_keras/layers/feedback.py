@@ -62,7 +62,9 @@ class FeedbackGate(layers.Layer):
 
     def call(self, logits, evidence):
         num_classes = logits.shape[-1]
-        chosen_B = ops.argmax(logits, axis=-1)
+        # of whole numbers: Keras's argmax of floats has an operation that LiteRT lacks
+        is_highest_BK = ops.equal(logits, ops.max(logits, axis=-1, keepdims=True))
+        chosen_B = ops.argmax(ops.cast(is_highest_BK, "int32"), axis=-1)
         if self.target == "last":
             chosen_B = ops.full_like(chosen_B, num_classes - 1)
         chosen_BK = ops.one_hot(chosen_B, num_classes)
