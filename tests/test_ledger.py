@@ -6,6 +6,7 @@ from test_compare import scores_of, write_run
 
 from thyroid_keras import table as command
 from thyroid_keras.recipes import LEDGER, TABLES, Claim
+from thyroid_keras.recipes.protocol import FILE
 from thyroid_keras.runs import Run, read_csv, write_csv, write_json, write_text
 from thyroid_keras.tables import everything, runner, write_claims
 from thyroid_keras.tables.claims import holds
@@ -82,11 +83,52 @@ def test_boxes_are_held_against_the_answer_that_looks_at_nothing(tmp_path):
     assert verdicts == [True, None, False]
 
 
+def test_a_leak_is_told_by_intervals_that_do_not_touch(tmp_path):
+    gains = {"mobilenet_svm": 1.0, "mobilenet_fc": 1.0}
+    folder = made(tmp_path, "transfer_1", gains)
+    verdicts = []
+    for least in (0.99, 0.5, 0.0):
+        for name in gains:
+            run = Run(folder / "transfer_1-quick" / "rows" / name)
+            wrong = {"roc_auc": {"value": least + 0.005, "ci95": [least, least + 0.01]}}
+            write_json(run.metrics, run.read_metrics() | {"leak": wrong})
+        verdicts.append(judge(STATEMENTS["leak"], folder, "quick").holds)
+    assert verdicts == [True, False, False]
+
+
+def test_repeated_trainings_are_paired_by_image_and_task(tmp_path):
+    gains = {
+        f"sononet{mode}_{task}": 1.0
+        for mode in ("", "_l1", "_attention")
+        for task in ("retinopathy", "macular_edema")
+    }
+    folder = made(tmp_path, "global_attention_2", gains)
+    for name in gains:
+        right = np.arange(len(LABELS)) % 10 < (9 if "attention" in name else 5)
+        trainings = {f"repeat_{i}": np.roll(right, i).tolist() for i in range(3)}
+        write_json(folder / "global_attention_2-quick" / "rows" / name / FILE, trainings)
+    entry = judge(STATEMENTS["map"], folder, "quick")
+    assert entry.holds is True and len(entry.evidence) == 4 and not entry.lacking
+    assert entry.evidence[0].effect["value"] == pytest.approx(0.4)
+    assert "retinopathy" in entry.evidence[0].compared and "3 trainings" in entry.evidence[0].figure
+
+
+def test_one_map_decides_nothing_and_is_shown(tmp_path):
+    folder = made(tmp_path, "global_attention_2", {"sononet_attention": 1.0})
+    run = Run(folder / "global_attention_2-quick" / "rows" / "sononet_attention")
+    after = {"inside": 0.8, "outside": 0.4, "ratio": 2.0, "rank": 0.9}
+    write_json(run.metrics, run.read_metrics() | {"global_map": {"after": after}})
+    _, entries = write_claims(out=folder, scale="quick", say=str)
+    (entry,) = (entry for entry in entries if entry.statement.name == "region")
+    assert entry.holds is None and entry.evidence[0].effect["value"] == pytest.approx(0.4)
+    assert "ratio 2.00" in (folder / "claims-quick" / "claims.md").read_text(encoding="utf-8")
+
+
 def test_every_claim_names_rows_of_its_table():
     for statement in LEDGER:
         rows = {row.name for row in TABLES[statement.table].rows}
         named = {name for claim in statement.claims for name in (claim.row, claim.other)}
-        assert named | ({statement.row} - {None}) <= rows, statement.name
+        assert named | set(statement.rows) <= rows and named | set(statement.rows), statement.name
     assert len(STATEMENTS) == len(LEDGER)
 
 

@@ -20,9 +20,12 @@ class Statement:
         paper: whose, as people call its network.
         table: name of the table whose rows decide it.
         claims: of `Claim`; it holds where all of them do.
-        kind: `rows`: the `claims` are compared by the table's figure; `places`: the boxes of
-            `row` must lie better than one box given as the answer to every image.
-        row: name of the row, for `places`.
+        kind: how its `claims` or `rows` are judged: `differences`: by the table's figure;
+            `trainings`: by how often repeated trainings are right, task by task; `places`:
+            boxes must lie better than one box given as the answer to every image; `map`: the
+            map of the data set must be higher inside the region expected than outside;
+            `leak`: the figure must be higher where copies of an image are on both sides.
+        rows: their names, where nothing is compared with another row.
     """
 
     name: str
@@ -30,8 +33,8 @@ class Statement:
     paper: str
     table: str
     claims: tuple[Claim, ...] = ()
-    kind: Literal["rows", "places"] = "rows"
-    row: str | None = None
+    kind: Literal["differences", "trainings", "places", "map", "leak"] = "differences"
+    rows: tuple[str, ...] = ()
 
 
 def _than(*pairs, **how):
@@ -72,6 +75,36 @@ LEDGER = (
         claims=_than(("30", "100"), margin=AUC_MARGIN, at_least=True),
     ),
     Statement(
+        name="gates",
+        says="Gates help CS-AGnet",
+        paper="CS-AGnet",
+        table="cs_agnet_2",
+        claims=_than(("cs_agnet", "vgg_unet")),
+    ),
+    Statement(
+        name="brightness",
+        says="Networks beat brightness thresholds",
+        paper="CS-AGnet",
+        table="cs_agnet_2",
+        claims=_than(("cs_agnet", "calcification_index"), ("cs_agnet", "otsu")),
+    ),
+    Statement(
+        name="map",
+        says="One attention map for all images helps, and more than an L1 penalty",
+        paper="global attention",
+        table="global_attention_2",
+        kind="trainings",
+        claims=_than(("sononet_attention", "sononet"), ("sononet_attention", "sononet_l1")),
+    ),
+    Statement(
+        name="region",
+        says="That map lights what medicine expects",
+        paper="global attention",
+        table="global_attention_2",
+        kind="map",
+        rows=("sononet_attention",),
+    ),
+    Statement(
         name="width",
         says="AG-SonoNet beats SonoNet at equal width",
         paper="AG-SonoNet",
@@ -105,6 +138,21 @@ LEDGER = (
         paper="AG-SonoNet",
         table="ag_sononet_3",
         kind="places",
-        row="ft_16",
+        rows=("ft_16",),
+    ),
+    Statement(
+        name="svm",
+        says="Bottleneck features and an SVM beat fine-tuning",
+        paper="transfer learning",
+        table="transfer_1",
+        claims=_than(("mobilenet_svm", "mobilenet_fine_tuned")),
+    ),
+    Statement(
+        name="leak",
+        says="Augmenting before splitting inflates the figures",
+        paper="transfer learning",
+        table="transfer_1",
+        kind="leak",
+        rows=("mobilenet_svm", "mobilenet_fc"),
     ),
 )

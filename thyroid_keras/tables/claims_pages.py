@@ -53,7 +53,7 @@ def write_claims(*, out="tables", scale=None, seed=0, say=print):
     run = Run(pathlib.Path(out) / f"claims-{scale}")
     write_csv(run.folder / "claims.csv", [line for entry in entries for line in _csv(entry)])
     rows = [row for entry in entries for row in _rows(entry)]
-    if drawn := any(entry.evidence for entry in entries):
+    if drawn := any(one.effect["ci95"] for entry in entries for one in entry.evidence):
         save_figure(draw_claims(entries), run.plots / "claims.png")
     parts = [f"# {TITLE}", RESEARCH, HOW, markdown(HEADER, rows, flush_right=False)]
     parts += [f"![{CAPTION}](plots/claims.png)"] if drawn else []
@@ -81,6 +81,8 @@ def _rows(entry):
 
 
 def _effect(one):
+    if one.effect["ci95"] is None:
+        return f"{one.effect['value']:+.3f}"
     low, high = one.effect["ci95"]
     return f"{one.effect['value']:+.3f} ({low:+.3f} to {high:+.3f})"
 
@@ -90,7 +92,7 @@ def _csv(entry):
     head = {"claim": statement.name, "says": statement.says, "paper": statement.paper}
     head |= {"table": statement.table, "verdict": entry.verdict}
     for one in entry.evidence or (None,):
-        low, high = one.effect["ci95"] if one else (None, None)
+        low, high = (one and one.effect["ci95"]) or (None, None)
         yield head | {
             "compared": one and one.compared,
             "figure": one and one.figure,
@@ -108,12 +110,12 @@ def draw_claims(entries):
     """Draws every difference with its interval, claim by claim.
 
     Args:
-        entries: of `ledger.Entry`, one at least with evidence.
+        entries: of `ledger.Entry`, one at least with an interval.
 
     Returns:
         `matplotlib.figure.Figure`.
     """
-    lines = [(entry, one) for entry in entries for one in entry.evidence]
+    lines = [(e, one) for e in entries for one in e.evidence if one.effect["ci95"]]
     figure, axes = new_figure(11, 1.2 + 0.34 * len(lines))
     (ax,) = axes.flat
     for y, (_, one) in enumerate(lines):

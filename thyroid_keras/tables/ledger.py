@@ -10,6 +10,7 @@ from thyroid_keras.report.style import counted
 from thyroid_keras.runs import Run
 from thyroid_keras.tables.claims import holds, p_text
 from thyroid_keras.tables.results import called, check_comparable, paired_differences, read_result
+from thyroid_keras.tables.tasks import of_task, paired_gains, read_measured
 
 VERDICTS = {True: "holds", False: "does not hold", None: "cannot tell with this data"}
 
@@ -21,7 +22,8 @@ class Evidence:
     Args:
         compared: what is compared with what.
         figure: what it is called, in whose units `effect` is.
-        effect: dict with `value` and `ci95`: how far the first lies above the second.
+        effect: dict with `value` and `ci95`, which may be `None`: how far the first lies above
+            the second.
         margin: within which the claim lets them differ, or `None`.
         test: images that one of the two alone has right, and McNemar's p.
         data: a sentence on the images.
@@ -87,17 +89,17 @@ def judge(statement, folder, scale, seed=0):
     table = TABLES[statement.table]
     rows = pathlib.Path(folder) / f"{table.shared or table.name}-{scale}" / "rows"
     wanted = {name for claim in statement.claims for name in (claim.row, claim.other)}
-    wanted |= {statement.row} - {None}
-    results = {
-        row.name: read_result(row, None, rows / row.name)
-        for row in table.rows
-        if row.name in wanted and _is_finished(rows / row.name)
-    }
-    lacking = tuple(r.label for r in table.rows if r.name in wanted and r.name not in results)
+    wanted |= set(statement.rows)
+    results, lacking = {}, []
+    for row in table.rows:
+        if row.name in wanted:
+            forms = [row, *(of_task(row, task) for task in table.tasks)]
+            found = [form for form in forms if _is_finished(rows / form.name)]
+            results |= {form.name: read_result(form, None, rows / form.name) for form in found}
+            lacking += [] if found else [row.label]
     check_comparable(list(results.values()))
-    judged = _places if statement.kind == "places" else _differences
-    evidence = judged(statement, table, results, seed)
-    return Entry(statement=statement, evidence=tuple(evidence), lacking=lacking)
+    evidence = tuple(JUDGES[statement.kind](statement, table, results, seed))
+    return Entry(statement=statement, evidence=evidence, lacking=tuple(lacking))
 
 
 def judge_all(folder, scale, seed=0):
@@ -131,27 +133,87 @@ def _differences(statement, table, results, seed):
         )
 
 
+def _trainings(statement, table, results, seed):
+    measured = {name: read_measured(result) for name, result in results.items()}
+    endings = ["", *(f"_{task.name}" for task in table.tasks)]
+    found = paired_gains(statement.claims, endings, results, measured, seed)
+    for claim, (one, other), effect in found:
+        if not effect.get("ci95"):
+            continue
+        trainings = len(measured[one].right)
+        yield Evidence(
+            compared=f"{results[one].row.label} against {results[other].row.label}",
+            figure=f"accuracy, mean of {counted(trainings, 'training')}",
+            effect=effect,
+            margin=claim.margin,
+            test="–",
+            data=_data(results[one]),
+            holds=holds(claim, effect["ci95"]),
+        )
+
+
 def _places(statement, table, results, seed):
     """The boxes of a network against one box given as the answer to every image."""
     for result in results.values():
         found = result.found.get("localisation") or {}
         own, constant = found.get("iou") or {}, found.get("constant") or {}
-        if not own.get("ci95") or constant.get("value") is None:
-            continue
-        effect = {
-            "value": own["value"] - constant["value"],
-            "ci95": [bound - constant["value"] for bound in own["ci95"]],
-        }
-        low, high = effect["ci95"]
-        yield Evidence(
-            compared=f"boxes of {result.row.label} against the mean true box as every answer",
-            figure="IoU",
-            effect=effect,
-            margin=None,
-            test="–",
-            data=_data(result),
-            holds=True if low > 0 else False if high < 0 else None,
-        )
+        if own.get("ci95") and constant.get("value") is not None:
+            yield _above(
+                result,
+                f"boxes of {result.row.label} against the mean true box as every answer",
+                "IoU",
+                own,
+                {"value": constant["value"], "ci95": [constant["value"]] * 2},
+            )
+
+
+def _leak(statement, table, results, seed):
+    """The figure with the leak against the right one, by intervals that need not touch."""
+    for result in results.values():
+        figures = [of.get(table.compared) for of in (result.found.get("leak") or {}, result.found)]
+        if all(figure and figure.get("ci95") for figure in figures):
+            compared = f"{result.row.label}: augmented before splitting against after"
+            yield _above(result, compared, called(table, table.compared), *figures)
+
+
+def _map(statement, table, results, seed):
+    """One map is one measurement: it is shown, and decides nothing."""
+    for result in results.values():
+        found = (result.found.get("global_map") or {}).get("after") or {}
+        if found.get("ratio") is not None:
+            yield Evidence(
+                compared=f"the map of {result.row.label} inside the region against outside",
+                figure=f"rank {found['rank']:.2f}, ratio {found['ratio']:.2f}, mean",
+                effect={"value": found["inside"] - found["outside"], "ci95": None},
+                margin=None,
+                test="–",
+                data=_data(result),
+                holds=None,
+            )
+
+
+def _above(result, compared, figure, one, other):
+    """The evidence of two figures with intervals of their own, which is wider than a paired one."""
+    (low, high), (least, most) = one["ci95"], other["ci95"]
+    low, high = low - most, high - least
+    return Evidence(
+        compared=compared,
+        figure=figure,
+        effect={"value": one["value"] - other["value"], "ci95": [low, high]},
+        margin=None,
+        test="–",
+        data=_data(result),
+        holds=True if low > 0 else False if high < 0 else None,
+    )
+
+
+JUDGES = {
+    "differences": _differences,
+    "trainings": _trainings,
+    "places": _places,
+    "map": _map,
+    "leak": _leak,
+}
 
 
 def _data(result):

@@ -60,17 +60,18 @@ def by_task(table, rows, options):
     if options.data is not None and options.target is None:
         targets = targets_of(options.data, options.format)
     tasks = [task for task in table.tasks if task.target and task.target in targets]
-    return [
-        dataclasses.replace(
-            row,
-            name=f"{row.name}_{task.name}",
-            label=f"{row.label}, {task.label}",
-            target=task.target,
-            against=None if row.against is None else f"{row.against}_{task.name}",
-        )
-        for task in tasks
-        for row in rows
-    ] or list(rows)
+    return [of_task(row, task) for task in tasks for row in rows] or list(rows)
+
+
+def of_task(row, task):
+    """Returns a row as that of one task."""
+    return dataclasses.replace(
+        row,
+        name=f"{row.name}_{task.name}",
+        label=f"{row.label}, {task.label}",
+        target=task.target,
+        against=None if row.against is None else f"{row.against}_{task.name}",
+    )
 
 
 def tasks_table(table, results, seed):
@@ -190,32 +191,43 @@ def _how(whole, measured):
     return lines + ([f"Chosen by the folds: {'; '.join(chosen)}."] if chosen else [])
 
 
+def paired_gains(claims, endings, results, measured, seed):
+    """How much more often one row is right than another, over their repeated trainings.
+
+    Args:
+        claims: of `Claim`.
+        endings: of the rows' names, one of each task.
+        results: dict from a row's name to its `Result`.
+        measured: dict from the same to its `Measured`.
+        seed: of the bootstrap.
+
+    Yields:
+        `(claim, names, figure)` of each claim and task whose two rows there are.
+    """
+    for claim in claims:
+        for ending in endings:
+            one, other = names = [f"{name}{ending}" for name in (claim.row, claim.other)]
+            if set(names) <= set(results):
+                right = (measured[name].right.mean(axis=0) for name in names)
+                groups = results[one].answers.groups
+                yield claim, names, metrics.paired_mean(*right, groups, seed=seed)
+
+
 def _claims(table, tasks, whole, measured, seed):
     """The paper's claims by its own test, and by the pairs of repeated trainings."""
-    sentences = []
-    for claim in table.claims:
-        for task in tasks or [OTHER]:
-            ending = "" if task is OTHER else f"_{task.name}"
-            names = [f"{name}{ending}" for name in (claim.row, claim.other)]
-            if not set(names) <= set(whole):
-                continue
-            a, b = (measured[name] for name in names)
-            gain = metrics.paired_mean(
-                a.right.mean(axis=0),
-                b.right.mean(axis=0),
-                whole[names[0]].answers.groups,
-                seed=seed,
+    sentences, endings = [], [f"_{task.name}" for task in tasks] or [""]
+    for claim, names, gain in paired_gains(table.claims, endings, whole, measured, seed):
+        answer = "Not judged: no interval."
+        if interval := gain.get("ci95"):
+            low, high = interval
+            epochs = (measured[name].epochs for name in names)
+            answer = (
+                f"{verdict(claim, gain)} {gain['value']:+.3f} ({low:+.3f} to {high:+.3f}, "
+                "paired by image over repeated trainings); by the paper's t-test over epochs p "
+                f"{p_text(_t_test(*epochs))}."
             )
-            labels = [whole[name].row.label for name in names]
-            answer = "Not judged: no interval."
-            if interval := gain.get("ci95"):
-                low, high = interval
-                answer = (
-                    f"{verdict(claim, gain)} {gain['value']:+.3f} ({low:+.3f} to {high:+.3f}, "
-                    "paired by image over repeated trainings); by the paper's t-test over epochs p "
-                    f"{p_text(_t_test(a.epochs, b.epochs))}."
-                )
-            sentences.append(f"Is {labels[0]} better than {labels[1]}? {answer}")
+        labels = [whole[name].row.label for name in names]
+        sentences.append(f"Is {labels[0]} better than {labels[1]}? {answer}")
     return sentences
 
 
