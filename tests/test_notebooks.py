@@ -11,7 +11,7 @@ from check import run_python
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 # test_tables.py, _fan.py and _sononet.py run these, over the tables that they have made
-OF_A_TABLE = ("ag_sononet", "cs_agnet", "fan")
+OF_A_TABLE = ("ag_sononet", "cs_agnet", "fan", "global_attention")
 SMALL = [
     "phantom_patients=16", "image_size=32", "stage_filters=2,3,4,5,6", "batch_size=8",
     "segmentation_epochs=1", "epochs=1",

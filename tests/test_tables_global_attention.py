@@ -3,9 +3,11 @@
 import dataclasses
 import json
 
+import nbformat
 import numpy as np
 import pytest
-from test_tables_sononet import OPTIONS, answers, result
+from test_notebooks import NOTEBOOKS, code_cells, execute, pictures
+from test_tables_sononet import OPTIONS, answers, kinds, result
 
 from thyroid_keras.recipes import TABLES
 from thyroid_keras.recipes.global_attention_tables import BACKBONES, REPORTED, TASKS
@@ -179,3 +181,26 @@ def test_a_run_without_the_protocol_is_its_one_training(tmp_path):
     labels = np.arange(6) % 3
     one = dataclasses.replace(result(row, answers(labels, labels)), folder=tmp_path)
     assert read_measured(one).right.tolist() == [[1.0] * 6] and not len(read_measured(one).epochs)
+
+
+@pytest.mark.slow
+def test_the_notebook_trains_and_shows_both_tables(tmp_path):
+    path = next(path for path in NOTEBOOKS if path.stem == "global_attention")
+    settings = "DATA, SCALE, CURVES = None, 'quick', ['base', 'k_32']\n"
+    settings += "ROWS = ['lr', 'sononet', 'sononet_attention']\n"
+    small = ["phantom_patients=16", "phantom_views=1", "image_size=32", "batch_size=8"]
+    settings += f"OPTIONS = {{'settings': {[*small, 'epochs=12']!r}, 'jobs': 2}}"
+    done = execute(path, settings, tmp_path)
+    assert len(pictures(done)) == 3
+    said = [o.data["text/markdown"] for c in code_cells(done) for o in c.outputs
+            if "text/markdown" in o.get("data", {})]  # fmt: skip
+    assert "| VGG-16 with global attention | 0.8422 ± 0.0126 | – |" in said[0]
+    assert "paper's t-test over epochs" in said[0] and "| K 32 |" in said[2]
+    rows = tmp_path / "tables/global_attention_2-quick/rows"
+    found = json.loads((rows / "sononet_attention/protocol.json").read_text())
+    assert len(found["measured"]) == 6 and "repeat_1" in found
+    assert (rows / "lr/model.keras").is_file()
+    committed = nbformat.read(path, as_version=4)
+    if any(cell.outputs for cell in code_cells(committed)):
+        for ours, theirs in zip(code_cells(done), code_cells(committed), strict=True):
+            assert {kinds(o) for o in ours.outputs} == {kinds(o) for o in theirs.outputs}
