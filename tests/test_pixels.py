@@ -8,10 +8,11 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from tables import blobs
 
+from thyroid_keras.benchmarking.rehearsal import rehearse
 from thyroid_keras.data.augment import GREY_LEVEL
 from thyroid_keras.data.splits import make_splits
 from thyroid_keras.data.store import PixelStore
-from thyroid_keras.recipes import RECIPES
+from thyroid_keras.recipes import RECIPES, pixels
 from thyroid_keras.recipes.feeding import feed
 from thyroid_keras.training import SettingError, Training, override
 
@@ -68,6 +69,21 @@ def test_its_scores_are_those_of_a_fit_to_the_pixels(tmp_path):
     expected = plain.decision_function(images.reshape(len(images), -1))
     np.testing.assert_allclose(logits, expected, atol=5e-3)
     assert found["chosen"]["settings"] == ["kernel=linear", "C=0.5"]
+
+
+def test_a_radial_machine_has_the_same_scores_as_a_network():
+    x, labels = np.random.default_rng(0).random((2, 24, 64), np.float32), np.arange(24) % 3
+    recipe = override(RECIPES["pixel_classifier"]["quick"], ["classifier=svm"])
+    turned, axes = pixels._rotate(x[0])
+    fitted = pixels._fit(recipe, "rbf", 1.0, turned, labels, 0)
+    model = pixels._as_network(fitted, axes, (8, 8, 1), 3)
+    scores = model.predict_on_batch(x[1].reshape(-1, 8, 8, 1))["logits"]
+    np.testing.assert_allclose(scores, fitted.decision_function(x[1] @ axes.T), atol=1e-4)
+
+
+def test_there_are_no_steps_to_be_timed():
+    with pytest.raises(SettingError, match="no training steps.*Received: arch='pixel_classifier'"):
+        rehearse(override(RECIPES["pixel_classifier"]["quick"], [*TINY, "batch_size=2"]))
 
 
 def test_wrong_settings_are_named():

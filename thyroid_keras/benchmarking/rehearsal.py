@@ -10,7 +10,7 @@ import numpy as np
 from thyroid_keras.data.splits import make_splits
 from thyroid_keras.preparation import read_table
 from thyroid_keras.recipes.feeding import feed
-from thyroid_keras.training import Training
+from thyroid_keras.training import SettingError, Training
 
 PATIENTS = 16  # at the least, so that every split holds both classes
 
@@ -48,6 +48,9 @@ def rehearse(recipe, seed=0):
 
     Returns:
         `Rehearsal`.
+
+    Raises:
+        SettingError: if the recipe trains nothing step by step.
     """
     patients = max(PATIENTS, 2 * recipe.batch_size // recipe.phantom_views)
     source = {"path": None, "format": None, "target": None, "seed": seed}
@@ -62,6 +65,11 @@ def rehearse(recipe, seed=0):
             watch=prompter.watch,
         )
         network = recipe.procedure(recipe, make_splits(table, seed=seed, progress=False), training)
+    if prompter.phase is None:
+        raise SettingError(
+            "--arch: has no training steps to be timed; choose a network. "
+            f"Received: arch={recipe.arch!r}"
+        )
     return Rehearsal(
         phase=prompter.phase,
         model=prompter.model,
