@@ -86,7 +86,7 @@ def measured(tmp_path, row, right, epochs=(), trainings=2):
     (folder / "protocol.json").write_text(json.dumps(found))
     config = {"data": {"group_unit": "image", "mask_source": None}, "recipe": {}}
     done = dataclasses.replace(result(row, of), folder=folder, config=config)
-    return dataclasses.replace(done, found=done.found | {"groups": len(labels)})
+    return dataclasses.replace(done, found=done.found | {"groups": len(labels), "split": "test"})
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_claims_are_judged_by_pairs_and_the_papers_t_test_is_named(results):
     assert claim.startswith("Is SonoNet-8 (not in the paper) with global attention, IDRiD, ret")
     assert "Yes, here it is: +0.400 (+0." in claim
     # Welch's t = (.8 - .5) / sqrt(.01 / 3 + .04 / 3) = 2.324 with 2.94 degrees of freedom
-    assert claim.endswith("the paper's t-test over epochs says p = 0.104.")
+    assert claim.endswith("by the paper's t-test over epochs p = 0.104.")
 
 
 def test_tasks_may_have_different_images_and_rows_of_one_may_not(results, tmp_path):
