@@ -19,6 +19,8 @@ from thyroid_keras.data.labels import listed
 from thyroid_keras.data.manifest import manifest_file, read_manifest
 from thyroid_keras.data.paths import name_fault, shown
 from thyroid_keras.data.samples import DataError
+from thyroid_keras.data.tn3k import LAYOUT as TN3K_LAYOUT
+from thyroid_keras.data.tn3k import has_tn3k_layout, read_tn3k
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,6 +78,7 @@ FORMATS = {
         layout=JAFFE_LAYOUT,
         targets=JAFFE_TARGETS,
     ),
+    "tn3k": Format(recognises=has_tn3k_layout, read=read_tn3k, layout=TN3K_LAYOUT),
     "manifest": Format(
         recognises=manifest_file,
         read=read_manifest,
