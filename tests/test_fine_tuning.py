@@ -119,6 +119,8 @@ def test_the_small_network_tells_two_classes_by_one_sigmoid(splits, tmp_path):
 
 
 def test_recipes_are_the_papers():
+    assert set(AUGMENTED) == {"flip_horizontal", "rotation_deg", "noise"}
+    assert all(AUGMENTED.values())
     for arch in ("small_cnn", "inception_v3", "mobilenet"):
         paper, quick = RECIPES[arch]["paper"], RECIPES[arch]["quick"]
         for field, value in AUGMENTED.items():
