@@ -2,15 +2,16 @@
 
     python -I conformance_server.py FOLDER
 
-FOLDER holds `<model>/<version>/`. A version is loaded when it is first asked for, by the session
-loader, as the real server does, with TensorFlow alone: none of our packages can be imported. It
-prints the two ports, REST and gRPC, in one line, and serves until its standard input is closed.
-It is written by the published documents, api_rest.md and the .proto files; it is not the real
-server.
+FOLDER holds `<model>/<version>/`. A version is loaded when it is first asked for, with TensorFlow
+alone, for none of our packages can be imported: by the session loader for REST, which is the real
+server's way, and by tf.saved_model.load for gRPC. It prints the two ports, REST and gRPC, in one
+line, and serves until its standard input is closed. It is written by the published documents,
+api_rest.md and the .proto files; it is not the real server.
 """
 
 import base64
 import concurrent.futures
+import functools
 import json
 import os
 import re
@@ -32,6 +33,7 @@ from tensorflow_serving.apis import (  # noqa: E402
 )
 
 PATH = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d+))?(/metadata|:predict)?")
+DEFAULT = "serving_default"
 STATUS = {
     tf.errors.InvalidArgumentError: (400, "INVALID_ARGUMENT"),
     LookupError: (404, "NOT_FOUND"),
@@ -39,34 +41,41 @@ STATUS = {
 
 
 class Model:
-    """One version of a model."""
+    """One version of a model, loaded in the two ways that TensorFlow has."""
 
     def __init__(self, folder):
-        self.version = int(folder.name)
+        self.folder, self.version = str(folder), int(folder.name)
         self.session = tf.compat.v1.Session(graph=tf.Graph())
         with self.session.graph.as_default():
-            loaded = tf.compat.v1.saved_model.loader.load(self.session, ["serve"], str(folder))
-        self.signatures = {
-            name: s for name, s in loaded.signature_def.items() if not name.startswith("__")
-        }
+            loaded = tf.compat.v1.saved_model.loader.load(self.session, ["serve"], self.folder)
+        signatures = loaded.signature_def.items()
+        self.signatures = {n: s for n, s in signatures if not n.startswith("__")}
+
+    @functools.cached_property
+    def functions(self):
+        return tf.saved_model.load(self.folder).signatures
+
+    def run(self, name, inputs, *, by_session):
+        """Returns the outputs, dict of arrays, for a dict of arrays."""
+        signature = self.signature(name)
+        if set(inputs) != set(signature.inputs):
+            raise refusal(f"input keys must be {sorted(signature.inputs)}, got {sorted(inputs)}")
+        try:
+            if by_session:
+                feed = {signature.inputs[n].name: values for n, values in inputs.items()}
+                fetch = {n: info.name for n, info in signature.outputs.items()}
+                return self.session.run(fetch, feed)
+            tensors = {n: tf.constant(values) for n, values in inputs.items()}
+            found = self.functions[name or DEFAULT](**tensors)
+            return {n: value.numpy() for n, value in found.items()}
+        except (TypeError, ValueError) as error:  # TensorFlow's word for another shape
+            raise refusal(str(error)) from error
 
     def signature(self, name):
         """Returns a signature; the default one has two names."""
-        name = name or "serving_default"
-        if name not in self.signatures:
+        if (name or DEFAULT) not in self.signatures:
             raise refusal(f'Serving signature name: "{name}" not found in signature def')
-        return self.signatures[name]
-
-    def run(self, signature, inputs):
-        """Returns the outputs, dict of arrays, for a dict of arrays."""
-        if set(inputs) != set(signature.inputs):
-            raise refusal(f"input keys must be {sorted(signature.inputs)}, got {sorted(inputs)}")
-        feed = {signature.inputs[name].name: values for name, values in inputs.items()}
-        fetch = {name: info.name for name, info in signature.outputs.items()}
-        try:
-            return self.session.run(fetch, feed)
-        except ValueError as error:  # the session's word for another shape
-            raise refusal(str(error)) from error
+        return self.signatures[name or DEFAULT]
 
 
 def refusal(message):
@@ -122,14 +131,15 @@ def unpack(entry, dtype):
 
 
 def read_request(body, model):
-    """Signature, inputs and whether they come by rows, from the body of a request."""
+    """Signature's name, inputs and whether they come by rows, from the body of a request."""
     try:
         found = json.loads(body)
     except ValueError as error:
         raise refusal(f"JSON Parse error: {error}") from error
     if not isinstance(found, dict):
         raise refusal("JSON Value: Is not object")
-    signature = model.signature(found.get("signature_name"))
+    name = found.get("signature_name")
+    signature = model.signature(name)
     dtypes = {n: tf.as_dtype(info.dtype) for n, info in signature.inputs.items()}
     only = next(iter(dtypes)) if len(dtypes) == 1 else None
     if ("instances" in found) == ("inputs" in found):
@@ -139,7 +149,7 @@ def read_request(body, model):
         if not isinstance(columns, dict) or set(columns) == {"b64"}:
             columns = {only: columns}
         return (
-            signature,
+            name,
             {n: unpack(v, dtypes[n]) for n, v in columns.items() if n in dtypes},
             False,
         )
@@ -155,7 +165,7 @@ def read_request(body, model):
                 f"keys must be equal to: {','.join(sorted(dtypes))}"
             )
     columns = {n: unpack([row[n] for row in rows], dtype) for n, dtype in dtypes.items()}
-    return signature, columns, True
+    return name, columns, True
 
 
 def to_json(name, values):
@@ -169,8 +179,9 @@ def to_json(name, values):
 
 def answer(body, model):
     """The answer to the body of a request, fit for JSON."""
-    signature, inputs, by_rows = read_request(body, model)
-    columns = {n: to_json(n, v) for n, v in model.run(signature, inputs).items()}
+    name, inputs, by_rows = read_request(body, model)
+    found = model.run(name, inputs, by_session=True)
+    columns = {n: to_json(n, values) for n, values in found.items()}
     if not by_rows:
         return {"outputs": columns if len(columns) > 1 else next(iter(columns.values()))}
     if len(columns) == 1:
@@ -254,9 +265,8 @@ class Grpc(prediction_service_pb2_grpc.PredictionServiceServicer):
         spec = request.model_spec
         try:
             model = self.models.find(spec.name, spec.version.value)
-            signature = model.signature(spec.signature_name)
             inputs = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
-            outputs = model.run(signature, inputs)
+            outputs = model.run(spec.signature_name, inputs, by_session=False)
         except tuple(STATUS) as error:
             name = next(name for kind, (_, name) in STATUS.items() if isinstance(error, kind))
             message = getattr(error, "message", None) or str(error.args[0])

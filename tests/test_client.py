@@ -148,18 +148,21 @@ def test_a_bad_picture_is_an_error_of_its_own_and_the_server_lives(
 def test_pictures_that_exif_wants_turned_are_turned_first(server, model):
     pixels = RNG.integers(0, 256, (40, 30), np.uint8)
     exif = Image.Exif()
-    for orientation, upright in ((6, np.rot90(pixels, -1)), (1, pixels)):
+    data = []
+    for orientation in range(1, 9):
         exif[0x0112] = orientation
-        data = encoded(pixels, exif=exif)
-        expected = class_probabilities(model.predict_on_batch(images_of(model, [encoded(upright)])))
-        for address in server.addresses:
-            (answer,) = Client("nodules", address).predict([data])
-            np.testing.assert_allclose([answer.probabilities], expected, atol=TOLERANCE)
+        data.append(encoded(pixels, "JPEG" if orientation == 6 else "PNG", exif=exif))
+    data.append(encoded(pixels, exif=exif, transparency=int(pixels[3, 3])))
+    expected = class_probabilities(model.predict_on_batch(images_of(model, data)))
+    assert np.ptp(expected[:8], axis=0).min() > 10 * TOLERANCE
+    for address in server.addresses:
+        found = [answer.probabilities for answer in Client("nodules", address).predict(data)]
+        np.testing.assert_allclose(found, expected, atol=TOLERANCE)
 
 
 def test_versions_and_faults_of_the_server(server, pictures):
     for address in server.addresses:
-        one = Client("nodules", address, version=1).predict(pictures[:1])
+        one = Client("nodules", address, version=2).predict(pictures[:1])
         assert one == Client("nodules", address).predict(pictures[:1])
         for options in ({"version": 3}, {"model": "nobody"}):
             with pytest.raises(ServerError, match="Servable not found"):
@@ -171,8 +174,9 @@ def test_versions_and_faults_of_the_server(server, pictures):
             Client("nodules", address, timeout_s=2).predict(pictures[:1])
     with pytest.raises(ValueError, match="Received: server='nodules:8500'"):
         Client("nodules", "nodules:8500")
-    with pytest.raises(ValueError, match="Received: batch_size=0"):
-        Client("nodules").predict(pictures, batch_size=0)
+    for wrong in ({"pictures": pictures, "batch_size": 0}, {"pictures": "a.png"}):
+        with pytest.raises(ValueError, match="must be a sequence, .* Received: pictures="):
+            Client("nodules").predict(**wrong)
 
 
 ALONE = """

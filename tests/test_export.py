@@ -216,9 +216,16 @@ def test_the_card_says_what_it_is_and_nothing_says_who(run_folder, version, clas
     assert header["model_name"] == "cs_agnet" and header["class_names"] == class_names
     assert header["use"].startswith("Research use only") and header["limits"] == card["limits"]
     assert header["split_unit"] == metrics["group_unit"] and header["test"]["n"] == metrics["n"]
-    assert header["figures"]["roc_auc"] == metrics["roc_auc"]
-    low, high = metrics["roc_auc"]["ci95"]
-    assert f"| roc_auc | {metrics['roc_auc']['value']:.3f} | {low:.3f}–{high:.3f} |" in page
+    for name, figure in header["figures"].items():
+        found = metrics[name]
+        if found["value"] is None:
+            assert figure["reason"] == found["reason"]
+            continue
+        interval = found.get("ci95_groups") or found["ci95"]
+        assert figure["value"] == round(found["value"], 3)
+        assert figure["ci95"] == [round(end, 3) for end in interval]
+        assert f"| {name} | {figure['value']:.3f} | {interval[0]:.3f}–{interval[1]:.3f} |" in page
+    assert {"accuracy", "sensitivity", "roc_auc", "dice"} <= set(header["figures"])
     assert "`mask` is 0 and 255" in page and "Research use only" in page
     for path in version.rglob("*"):
         if path.is_file():

@@ -46,7 +46,7 @@ class ServerError(RuntimeError):
 
 
 class _Refusal(Exception):
-    """The server was asked in the right way for something that it cannot answer."""
+    """The server understood the request and cannot answer it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,14 +96,15 @@ class Client:
             signature: of the exported model.
 
         Returns:
-            List of `Answer`, one per picture, in order. A picture that cannot be read, or
-            that the server refuses, has an `error`; the others are answered.
+            List of `Answer`, one per picture. One that cannot be read or that the server
+            refuses has an `error`; the others are answered.
 
         Raises:
             ServerError: if the server itself is at fault.
         """
-        if batch_size < 1:
-            raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
+        if batch_size < 1 or isinstance(pictures, (str, bytes)):
+            wanted = "`pictures` must be a sequence, `batch_size` at least 1"
+            raise ValueError(f"{wanted}. Received: {pictures=!r:.40}, {batch_size=}")
         answers, readable = {}, []
         for i, picture in enumerate(pictures):
             name = f"picture {i + 1}" if isinstance(picture, bytes) else str(picture)
@@ -134,8 +135,8 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             raise ServerError(f"{self.server}: cannot be asked, {error}") from error
         except (LookupError, TypeError, ValueError) as error:
-            said = f"{self.model} answers as no model of ours does, {error!r}"
-            raise ServerError(f"{self.server}: {said}") from error
+            said = f"{self.server}: {self.model} answers as no model of ours does, {error!r}"
+            raise ServerError(said) from error
 
     def _by_rest(self, pictures, signature):
         """A dict from name to value for each picture."""
@@ -212,7 +213,6 @@ def upright(data):
             with Image.open(io.BytesIO(data)) as image:
                 if image.getexif().get(0x0112) in range(2, 9):
                     turned, png = ImageOps.exif_transpose(image), io.BytesIO()
-                    turned.info.clear()
                     turned.save(png, "PNG")
                     return png.getvalue()
     return data

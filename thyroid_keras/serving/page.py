@@ -22,7 +22,7 @@ def card_page(name, card):
         card: dict, see `card.model_card`, with `signatures`.
     """
     test, data = card["test"], card["trained_on"]
-    figures = {figure: test[figure] for figure in FIGURES if test.get(figure)}
+    figures = {figure: _rounded(test[figure]) for figure in FIGURES if test.get(figure)}
     header = {
         "model_name": name,
         "use": USE,
@@ -63,11 +63,18 @@ def card_page(name, card):
     )
 
 
-def _value(figure):
+def _rounded(figure):
+    """Value and interval, by group where there is one; or why there is none."""
     if figure.get("value") is None:
-        return f"– | {figure.get('reason', '')}"
-    interval = "–".join(f"{end:.3f}" for end in figure.get("ci95") or ())
-    return f"{figure['value']:.3f} | {interval}"
+        return {"value": None, "reason": figure.get("reason", "not recorded")}
+    interval = figure.get("ci95_groups") or figure.get("ci95") or ()
+    return {"value": round(figure["value"], 3), "ci95": [round(end, 3) for end in interval]}
+
+
+def _value(figure):
+    if figure["value"] is None:
+        return f"– | {figure['reason']}"
+    return f"{figure['value']:.3f} | {'–'.join(f'{end:.3f}' for end in figure['ci95'])}"
 
 
 def _threshold(card):
