@@ -8,10 +8,12 @@ from browser import CHROMIUM, open_page
 from litert_runs import write_run
 from PIL import Image
 
+import thyroid_keras as tk
 from thyroid_keras import export
 from thyroid_keras.data.decode import decode
 from thyroid_keras.data.resize import resize
 from thyroid_keras.inspection import predict
+from thyroid_keras.litert.network import constant_maps
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 TOLERANCE = 1e-3
@@ -106,6 +108,27 @@ def test_maps_can_be_chosen_and_are_drawn(page, tmp_path):
         "document.querySelector('#map').dispatchEvent(new Event('change'))"
     )
     assert page.evaluate(pixels) != shown
+
+
+def test_a_map_for_all_pictures_is_one_of_them(page, tmp_path):
+    model = tk.build("global_attention", backbone="small_cnn", image_shape=(32, 32, 1))
+    (layer,) = [layer for layer in model.layers if hasattr(layer, "map")]
+    values = np.linspace(0, 1, 32 * 32, dtype=np.float32).reshape(32, 32)
+    layer.map.assign(values[None, ..., None])
+    (found,) = constant_maps(model).values()
+    np.testing.assert_array_equal(found, values)
+    answer(page, pictures(tmp_path)[0])
+    page.evaluate("card.maps = {all: {shape: [1, 2], data: [0, 1]}}; listMaps()")
+    maps = page.evaluate("[...document.querySelector('#map').options].map(o => o.text)")
+    assert maps[0] == "attention: all" and len(maps) == 3
+    corner = (
+        "document.querySelector('#map').selectedIndex = 0; draw();"
+        "[...document.querySelector('#view').getContext('2d').getImageData(W, 0, 1, 1).data]"
+    )
+    page.evaluate("document.querySelector('#strength').value = 1")
+    right = "document.querySelector('#view').width - 1"
+    assert page.evaluate(corner.replace("W", right)) == [255, 110, 0, 255]
+    page.evaluate("card.maps = {}; listMaps()")
 
 
 def test_what_is_no_picture_is_said(page, tmp_path):

@@ -2,6 +2,14 @@
 
 from thyroid_keras.litert.network import PROBABILITIES
 
+FIGURES = {
+    "roc_auc": "AUC there",
+    "accuracy": "Accuracy there",
+    "sensitivity": "Sensitivity there",
+    "specificity": "Specificity there",
+    "dice": "Dice of its masks there",
+}
+
 
 def file_name(kind):
     """Returns the name of the file of a kind of numbers."""
@@ -43,36 +51,37 @@ def sentence(trial):
     )
 
 
-def page_card(card):
-    """Returns of a card what `litert.page.write_page` takes."""
+def page_card(card, maps):
+    """Returns of a card what `litert.page.write_page` takes.
+
+    Args:
+        card: of `describe`.
+        maps: of `litert.network.constant_maps`.
+    """
     arch, data = card["arch"], card["trained_on"]
     test, (height, width, channels) = card["test"], card["image_shape"]
+    groups = (
+        f", {data.get('group_unit') or 'group'}: {test['groups']}" if test.get("groups") else ""
+    )
     facts = {
         "Network": f"{arch}, {card['parameters']:,} parameters",
         "Trained on": ", ".join(str(data[n]) for n in ("name", "target") if data.get(n)),
         "Takes": f"{height}×{width} pixels, {'grey' if channels == 1 else 'colour'}",
-        "Tested on": f"{test['n']} images of {test['groups']} groups"
-        if test.get("groups")
-        else f"{test.get('n')} images",
+        "Tested on": f"{test['n']} images{groups}",
     }
-    for name in ("roc_auc", "accuracy", "sensitivity", "specificity", "dice"):
+    for name, words in FIGURES.items():
         if (figure := test.get(name)) and figure.get("value") is not None:
-            facts[NAMES[name]] = _with_interval(figure)
+            facts[words] = _with_interval(figure)
     return {
         "title": f"{arch}: {data.get('target') or data.get('name') or 'classes'}",
         "facts": facts,
         "limits": card["limits"],
+        "maps": {
+            name: {"shape": values.shape, "data": values.ravel().round(4).tolist()}
+            for name, values in maps.items()
+        },
         **{n: card[n] for n in ("class_names", "threshold", "threshold_origin", "image_shape")},
     }
-
-
-NAMES = {
-    "roc_auc": "AUC there",
-    "accuracy": "Accuracy there",
-    "sensitivity": "Sensitivity there",
-    "specificity": "Specificity there",
-    "dice": "Dice of its masks there",
-}
 
 
 def _with_interval(figure):

@@ -6,7 +6,7 @@ import keras
 
 from thyroid_keras.archs import list_archs
 from thyroid_keras.litert.card import describe, file_name, page_card, sentence, write_readme
-from thyroid_keras.litert.network import device_network
+from thyroid_keras.litert.network import constant_maps, device_network
 from thyroid_keras.litert.pictures import read_pictures
 from thyroid_keras.loading import load
 from thyroid_keras.runs import Run, RunError, write_bytes, write_json, write_text
@@ -56,7 +56,7 @@ def export(folder, *, to=None, calibration=None, say=print):
 
     contents, trials = _convert(run, network, pictures, metrics["threshold"])
     card = describe(model_card(config, metrics, model), network, pictures, trials)
-    page = write_page(page_card(card), contents["float32"])
+    page = write_page(page_card(card, constant_maps(model)), contents["float32"])
 
     def write(path):
         for kind, content in contents.items():

@@ -1,10 +1,11 @@
 """A trained network as a device asks it: one picture, one answer, and the maps behind it."""
 
 import keras
+import numpy as np
 
 from thyroid_keras.explain import with_maps
 from thyroid_keras.folding import fold_batch_norm
-from thyroid_keras.layers import FeedbackGate
+from thyroid_keras.layers import FeedbackGate, GlobalAttention
 from thyroid_keras.loading import float32_twin
 
 PROBABILITIES, MASK = "probabilities", "mask"
@@ -31,3 +32,16 @@ def device_network(model):
     if isinstance(model.output, dict) and MASK in model.output:
         outputs[MASK] = model.output[MASK]
     return keras.Model(model.input, outputs, name=model.name)
+
+
+def constant_maps(model):
+    """Returns the attention maps that are the same for every image, by their layers' names.
+
+    Args:
+        model: `keras.Model`.
+
+    Returns:
+        dict from name to `(H, W)`.
+    """
+    layers = [layer for layer in model.layers if isinstance(layer, GlobalAttention)]
+    return {layer.name: np.asarray(layer.map)[0, ..., 0] for layer in layers}

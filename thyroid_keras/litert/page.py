@@ -20,7 +20,8 @@ def write_page(card, content):
 
     Args:
         card: dict of what the page says and goes by: `title`, `class_names`, `threshold`,
-            `threshold_origin`, `image_shape`, `facts` (dict of texts) and `limits` (texts).
+            `threshold_origin`, `image_shape`, `facts` (dict of texts), `limits` (texts) and
+            `maps` that are the same for every picture, by name: `shape` and `data`.
         content: bytes of the float32 LiteRT file.
 
     Returns:

@@ -89,8 +89,8 @@ function listClasses(probabilities, named) {
   by("classes").replaceChildren(...lines);
   by("named").textContent = card.class_names[named];
   by("rule").textContent = card.class_names.length === 2
-    ? `Named ${card.class_names[1]} from ${(100 * card.threshold).toFixed(1)} % on, ` +
-      `a threshold chosen by ${card.threshold_origin ?? "the run"}.`
+    ? `Named ${card.class_names[1]} from ${(100 * card.threshold).toFixed(1)} % on` +
+      `${card.threshold_origin ? ` (${card.threshold_origin})` : ""}.`
     : "Named is the likeliest class.";
 }
 
@@ -98,6 +98,11 @@ function listClasses(probabilities, named) {
 function mapsOf({ outputs, named }) {
   const { probabilities, class_maps: classMaps, mask, ...gates } = outputs;
   const maps = {};
+  for (const [name, map] of Object.entries(card.maps ?? {})) {
+    maps[`attention: ${name}`] = {
+      ...map, legend: "Warm where pictures count most: one map for all of them.",
+    };
+  }
   for (const [name, { shape, data }] of Object.entries(gates)) {
     maps[`attention: ${name}`] = {
       shape: shape.slice(1, 3), data, legend: "Warm where the gate lets most through.",
