@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from test_compare import scores_of, write_run
+from test_notebooks import NOTEBOOKS, execute, pictures
 
 from thyroid_keras import table as command
 from thyroid_keras.recipes import LEDGER, TABLES, Claim
@@ -181,3 +182,14 @@ def test_a_table_that_fails_does_not_keep_the_others_from_being_made(tmp_path, m
     assert [name for name, _ in begun] == list(TABLES)
     assert ("fan_3", "fan-quick") in begun
     assert (tmp_path / "claims-quick" / "report.html").exists()
+
+
+@pytest.mark.slow
+def test_the_notebook_shows_the_ledger(tmp_path):
+    gains = {"fan_56_1": 2.5, "fan_56_1_none": 0.5, "fan_56_2": 2.5, "fan_56_2_none": 0.5}
+    made(tmp_path / "tables", "fan_3", gains)
+    (path,) = (path for path in NOTEBOOKS if path.stem == "claims")
+    done = execute(path, 'TABLES = "tables"\nSCALE = "quick"', tmp_path)
+    assert len(pictures(done)) == 1
+    shown = done.cells[3].outputs[0].data["text/markdown"]
+    assert "| Feedback attention helps | FAN | holds |" in shown

@@ -10,8 +10,8 @@ import pytest
 from check import run_python
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
-# test_tables.py, _fan.py and _sononet.py run these, over the tables that they have made
-OF_A_TABLE = ("ag_sononet", "cs_agnet", "fan", "global_attention")
+# run by the tests of the tables and of the ledger, over what they have made
+OF_A_TABLE = ("ag_sononet", "claims", "cs_agnet", "fan", "global_attention")
 SMALL = [
     "phantom_patients=16", "image_size=32", "stage_filters=2,3,4,5,6", "batch_size=8",
     "segmentation_epochs=1", "epochs=1",
