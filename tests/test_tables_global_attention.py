@@ -122,6 +122,17 @@ def test_the_paper_and_ours_in_both_ways_stand_side_by_side(results):
     assert "Always the commonest class, retinopathy: 0.333 of 90 test images" in said
 
 
+def test_other_data_have_columns_of_their_own(tmp_path):
+    row = next(row for row in QUICK if row.name == "sononet")
+    found = contents(TABLE, [measured(tmp_path, row, np.ones(9, bool), (0.4, 0.6))], 0)
+    assert found.header[-2:] == [
+        "These data: ours, measured likewise", "These data: ours, repeated trainings (95 %)"
+    ]  # fmt: skip
+    line = next(line for line in found.rows if line[0] == row.label)
+    assert len(line) == len(found.header) == 1 + 4 * 2 + 2 and line[-2] == "0.500 ± 0.141"
+    assert found.csv[0]["task"] == "other" and found.csv[0]["paper"] is None
+
+
 def test_claims_are_judged_by_pairs_and_the_papers_t_test_is_named(results):
     (claim,) = contents(TABLE, results, 0).claims
     assert claim.startswith("Is SonoNet-8 (not in the paper) with global attention, IDRiD, ret")

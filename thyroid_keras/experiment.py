@@ -196,7 +196,7 @@ def _training(run, recipe, config, guard, say):
         report=report,
         say=tell,
         keep=lambda name, content: write_bytes(run.folder / name, content),
-        kept=lambda name: (file := run.folder / name).is_file() and file.read_bytes(),
+        kept=lambda name: file.read_bytes() if (file := run.folder / name).is_file() else None,
         watch=lambda phase, steps: [PhaseProgress(phase, steps, run.log)],
         deferring=guard.deferring,
         stop_signal=guard.received,

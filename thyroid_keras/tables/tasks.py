@@ -91,19 +91,19 @@ def tasks_table(table, results, seed):
     shown = [*table.tasks, *(() if tasks else (OTHER,))]
     header, rows, csv = [table.stub], [], []
     for task in shown:
-        ours = ["ours"]
+        said = [] if task is OTHER else ["paper"]
         if task in tasks or task is OTHER:
-            ours = ["ours, measured likewise", "ours, repeated trainings (95 %)"]
-        header += ["paper", *ours] if task is OTHER else [
-            f"{task.label}: {said}" for said in ("paper", *ours)
-        ]  # fmt: skip
+            said += ["ours, measured likewise", "ours, repeated trainings (95 %)"]
+        else:
+            said.append("ours")
+        header += [f"{task.label}: {words}" for words in said]
     for row in table.rows:
         cells = [row.label]
         for task in shown:
             name = row.name if task is OTHER else f"{row.name}_{task.name}"
             paper = (row.reported.get(task.name), row.reported.get(f"{task.name}_sd"))
             found = measured.get(name)
-            cells.append(_spread(*paper))
+            cells += [] if task is OTHER else [_spread(*paper)]
             if task in tasks or task is OTHER:
                 figure = accuracy_of(found, whole[name], seed) if found else None
                 cells += [_mean_sd(found), _repeated(found, figure)]
