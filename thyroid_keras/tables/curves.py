@@ -8,6 +8,7 @@ from thyroid_keras.tables.tasks import accuracy_of, read_measured
 
 PANEL_INCHES = 3.4
 NAME = "sensitivity"
+LOGARITHMIC = 6  # times as large is the last value as the first
 
 
 def write_curves(run, table, results, seed=0):
@@ -35,8 +36,10 @@ def write_curves(run, table, results, seed=0):
         ax.errorbar(x, means, reach, fmt="o-", color=BLUE, capsize=3)
         for value, _, seeds in found:
             ax.plot([value] * len(seeds), seeds, "x", color=VERMILION, markersize=5)
-        if len(x) > 1 and min(x) > 0 and max(x) / min(x) > 20:
+        if min(x, default=0) > 0 and max(x) / min(x) > LOGARITHMIC:
             ax.set_xscale("log")
+        ax.set_xticks(x, [f"{value:g}" for value in x])
+        ax.set_xticks([], minor=True)
         ax.set(xlabel=curve.title)
         ax.grid(color="#E5E5E5", linewidth=0.8)
     axes[0, 0].set_ylabel("test accuracy")
