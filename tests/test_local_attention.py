@@ -35,14 +35,19 @@ def narrow(patch, name, **arguments):
 
 @pytest.mark.parametrize(
     ("name", "side", "num_classes", "expected"),
-    [("vgg_att3", 32, 5, 19_847_749), ("vgg_att3", 224, 5, 32_430_661),
-     ("resattnet92", 224, 1000, 52_466_344), ("resattnet92", 64, 3, 50_423_491),
-     ("googlenet", 224, 1000, 6_624_904)],
-)  # fmt: skip
+    [
+        ("googlenet", 224, 1000, 6_624_904),
+        ("resattnet92", 224, 1000, 52_466_344),
+        pytest.param("resattnet92", 64, 3, 50_423_491, marks=pytest.mark.slow),
+        ("vgg_att3", 32, 5, 19_847_749),
+        ("vgg_att3", 224, 5, 32_430_661),
+    ],
+)
 def test_parameters_are_those_of_the_public_networks(name, side, num_classes, expected):
     assert count(name, image_shape=(side, side, 3), num_classes=num_classes) == expected
 
 
+@pytest.mark.slow
 def test_features_have_the_papers_sizes():
     with symbolic("googlenet") as model:
         ends = {"pool2": 28, "inception3b": 28, "inception4e": 14, "inception5b": 7}
@@ -83,18 +88,19 @@ def pool_numpy(x, size, start, stop):
 def test_windows_reach_over_the_edge(size, sides):
     x = ramp(2, *sides, 3)
     image = keras.Input(x.shape[1:])
-    found = keras.Model(image, googlenet._pool(image, size, name="pool")).predict_on_batch(x)
+    found = keras.Model(image, googlenet._pool(image, size, name="pool"))(x)
     height, width = (-(-(side - size) // 2) + 1 for side in sides)  # rounded up
     assert found.shape == (2, height, width, 3)
     np.testing.assert_array_equal(found, pool_numpy(x, size, 0, 2)[:, :height, :width])
 
 
+@pytest.mark.slow
 def test_images_are_brought_from_imagenets_scale_to_that_of_the_weights(monkeypatch):
     arguments = {"transform_input": True, "normalization": "torch"}
     model = narrow(monkeypatch, "googlenet", **arguments)
     front = keras.Model(model.input, model.get_layer("transform_input").output)
     images = ramp(2, 48, 40, 3)
-    np.testing.assert_allclose(front.predict_on_batch(images), 2 * images - 1, atol=1e-5)
+    np.testing.assert_allclose(front(images), 2 * images - 1, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -144,13 +150,13 @@ def test_vgg_att3_classifies_what_its_maps_weigh(attention, monkeypatch):
     assert has_attention(model) and list(maps) == ["attention3", "attention4", "attention5"]
     names = ("project3", "stage4_conv3_relu", "stage5_conv3_relu", "attended")
     probe = keras.Model(model.input, [model.get_layer(name).output for name in names])
-    *features, attended = (np.asarray(y, float) for y in probe.predict_on_batch(images))
+    *features, attended = (np.asarray(y, float) for y in probe(images))
     weighed = [(a[..., None] * x) for a, x in zip(maps.values(), features, strict=True)]
     pool = np.sum if attention == "softmax" else np.mean
     expected = np.concatenate([pool(w, (1, 2)) for w in weighed], axis=1)
     np.testing.assert_allclose(attended, expected, rtol=1e-3, atol=1e-5)
     kernel, bias = model.get_layer("logits").get_weights()
-    np.testing.assert_allclose(model.predict_on_batch(images), attended @ kernel + bias, atol=1e-4)
+    np.testing.assert_allclose(model(images), attended @ kernel + bias, atol=1e-4)
 
 
 @pytest.mark.slow
@@ -170,7 +176,7 @@ def test_halving_takes_maxima_of_negative_values_too(sides):
     x = ramp(2, *sides, 3) - 2
     image = keras.Input(x.shape[1:])
     model = keras.Model(image, residual_attention._halve(image, name="pool"))
-    np.testing.assert_array_equal(model.predict_on_batch(x), pool_numpy(x, 3, 1, 1))
+    np.testing.assert_array_equal(model(x), pool_numpy(x, 3, 1, 1))
 
 
 class Unit:
@@ -229,20 +235,29 @@ def test_attention_unit_is_that_of_the_paper():
     model.set_weights([w + 0.3 * ramp(*w.shape) * (w.ndim == 1) for w in model.get_weights()])
     x = ramp(2, 9, 12, 8) - 0.5
     expected = Unit(model)(x.astype(float))
-    found = model.predict_on_batch(x)
-    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(model(x), expected, atol=1e-4 * np.abs(expected).max())
 
 
 # all three
 
 
+def calm(model):
+    """Keeps an untrained network's residual sums, which nothing normalises yet, small."""
+    for layer in model.layers:
+        if "_unit" in layer.name and layer.name.endswith("_conv3"):
+            layer.kernel.assign(0.1 * layer.kernel)
+    return model
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NARROW)
 def test_contract(name, monkeypatch, tmp_path):
-    make = lambda: narrow(monkeypatch, name, normalization="torch")  # noqa: E731
-    # untrained, the residual sums grow to some 300
-    tolerance = {"resattnet92": 10.0}.get(name, 0.5)
-    check_arch(make, tmp_path, logits=True, precision_tolerance=tolerance)
+    check_arch(
+        lambda: calm(narrow(monkeypatch, name, normalization="torch")),
+        tmp_path,
+        logits=True,
+        precision_tolerance=0.5,
+    )
 
 
 @pytest.mark.slow
