@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import io
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -94,10 +95,17 @@ def features_of(network, store, label, augmentation=None, seed=0):
         float32 `(N, F)`.
     """
     rng, found = np.random.default_rng(seed), []
-    for start in track(range(0, len(store.table), BATCH_SIZE), label):
+
+    def prepare(start):
         chosen = np.arange(start, min(start + BATCH_SIZE, len(store.table)))
-        images, _ = augment(store.read(chosen)[0], None, augmentation, rng)
-        found.append(np.asarray(network.predict_on_batch(images), np.float32))
+        return augment(store.read(chosen)[0], None, augmentation, rng)[0]
+
+    first, *others = range(0, len(store.table), BATCH_SIZE)
+    with ThreadPoolExecutor(1) as ahead:  # while the network works on the batch before
+        images = ahead.submit(prepare, first)
+        for start in track([*others, None], label):
+            ready, images = images.result(), ahead.submit(prepare, start) if start else None
+            found.append(np.asarray(network.predict_on_batch(ready), np.float32))
     return np.concatenate(found)
 
 
