@@ -11,7 +11,8 @@ from check import run_python
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 # run by the tests of the tables and of the ledger, over what they have made
-OF_A_TABLE = ("ag_sononet", "claims", "cs_agnet", "fan", "global_attention")
+OF_A_TABLE = ("ag_sononet", "claims", "cs_agnet", "fan", "global_attention",
+              "transfer_learning")  # fmt: skip
 SMALL = [
     "phantom_patients=16", "image_size=32", "stage_filters=2,3,4,5,6", "batch_size=8",
     "segmentation_epochs=1", "epochs=1",
