@@ -11,7 +11,7 @@ COMMANDS = {
     "compare": "which of two runs is better on the same images",
     "predict": "a CSV row, and a mask, per image",
     "explain": "attention maps or class maps over the image",
-    "export": "the model for TensorFlow Serving, decoding included",
+    "export": "the model for TensorFlow Serving, a phone or a browser",
     "table": "a paper's table as a grid of runs, beside the paper's figures",
     "check_data": "everything wrong with a data set, and what is in it",
     "borders": "pictures without what scanners draw around and over them",
