@@ -70,8 +70,10 @@ METHODS = (
         "head=cam",
         "optimizer=adam",
         "l2=0",
-        quick=("image_size=64", "learning_rate=3e-4"),
-        paper=("image_size=192", "learning_rate=1e-4"),
+        "normalization=torch",
+        "learning_rate=1e-4",
+        quick=("image_size=64", "epochs=12"),
+        paper=("image_size=192",),
     ),
     _no_masks(
         "resnet50",
