@@ -76,9 +76,8 @@ def test_one_step_moves_every_weight_of_sononet(name, jit):
     [
         ("cs_agnet", False),
         ("vgg_unet", False),
-        ("cs_agnet", True),
-        # parts of it, which XLA compiles as slowly
-        *(pytest.param(n, True, marks=pytest.mark.slow) for n in ARCHS if n != "cs_agnet"),
+        # which XLA compiles slowly
+        *(pytest.param(n, True, marks=pytest.mark.slow) for n in ARCHS),
     ],
 )
 def test_one_step_moves_every_weight(name, jit):

