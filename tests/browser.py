@@ -85,7 +85,8 @@ def open_page(url, *, width=1100, height=900):
     """Lends a `Page` that shows a URL, in a browser that resolves no name and is then gone."""
     command_out, commands = os.pipe()
     answers, answer_in = os.pipe()
-    with tempfile.TemporaryDirectory() as profile:
+    # the browser's children write into it for a moment after it is gone
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         arguments = [
             CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run",
             "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={profile}",

@@ -136,6 +136,33 @@ function pad([x, margins, fill], how, shape) {
   return { shape, data };
 }
 
+// what stands in x at `places[axis][index]` of each axis
+function gather(x, places, shape) {
+  const data = new Float32Array(sizeOf(shape)), own = steps(x, x.shape);
+  const index = new Array(shape.length).fill(0);
+  for (let output = 0; output < data.length; output++) {
+    data[output] = x.data[own.reduce((at, step, i) => at + step * places[i][index[i]], 0)];
+    for (let axis = shape.length - 1; axis >= 0 && ++index[axis] === shape[axis]; axis--) {
+      index[axis] = 0;
+    }
+  }
+  return { shape, data };
+}
+
+function tile([x], how, shape) {
+  const along = (side, axis) => Array.from({ length: side }, (_, i) => i % x.shape[axis]);
+  return gather(x, shape.map(along), shape);
+}
+
+function mirrorPad([x, margins], { mode }, shape) {
+  const edge = mode ? 1 : 0; // whether the pixel at the border is repeated
+  const along = (side, axis) => Array.from({ length: side }, (_, i) => {
+    const place = i - margins.data[2 * axis], last = x.shape[axis] - 1;
+    return place < 0 ? -place - edge : place > last ? 2 * last + edge - place : place;
+  });
+  return gather(x, shape.map(along), shape);
+}
+
 function transpose([x, order], how, shape) {
   const own = steps(x, x.shape);
   return view(x, numbers(order).map((axis) => own[axis]), 0, shape);
@@ -191,6 +218,8 @@ const OPERATIONS = {
   PACK: concatenate,
   PAD: pad,
   PADV2: pad,
+  MIRROR_PAD: mirrorPad,
+  TILE: tile,
   TRANSPOSE: transpose,
   SLICE: slice,
   STRIDED_SLICE: stridedSlice,
