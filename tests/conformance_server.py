@@ -83,7 +83,8 @@ def refusal(message):
 
 
 class Models:
-    """The versions below `<root>/<model>/`, each loaded when it is first asked for."""
+    """The versions below `<root>/<model>/`, each held from when it is first asked for until its
+    folder is gone."""
 
     def __init__(self, root):
         self.root, self.loaded, self.lock = Path(root), {}, threading.Lock()
@@ -101,6 +102,8 @@ class Models:
             raise LookupError(f"Servable not found for request: {wanted}")
         key = (name, int(version or found[-1]))
         with self.lock:
+            for gone in [k for k, model in self.loaded.items() if not Path(model.folder).exists()]:
+                self.loaded.pop(gone).session.close()
             if key not in self.loaded:
                 self.loaded[key] = Model(self.root / name / str(key[1]))
             return self.loaded[key]

@@ -14,3 +14,13 @@ def fresh_keras():
     keras.config.set_dtype_policy("float32")
     # `train` switches it on for its process, where Keras then refuses XLA
     tensorflow_config.disable_op_determinism()
+
+
+def pytest_collection_modifyitems(items):
+    """Marks a test's slow cases as exhaustive, but for its first case, which speaks for them."""
+    seen = set()
+    for item in items:
+        test = item.nodeid.partition("[")[0]
+        if item.get_closest_marker("slow") and test in seen:
+            item.add_marker("exhaustive")
+        seen.add(test)

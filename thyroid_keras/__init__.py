@@ -8,6 +8,8 @@
 Research use only; not a medical device.
 """
 
+# before TensorFlow, or skops looks for each function of SciPy in each of its modules
+import scipy.special  # noqa: F401  isort: skip
 from thyroid_keras import _quiet  # noqa: F401  isort: skip  before anything imports TensorFlow
 from thyroid_keras import convert, explain, layers, losses  # layers and losses register themselves
 from thyroid_keras._version import __version__
