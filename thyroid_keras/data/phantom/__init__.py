@@ -2,16 +2,15 @@
 
 import functools
 
-import numpy as np
-
 from thyroid_keras.data.phantom.checks import (
     check_choice,
     check_count,
     check_least,
     check_share,
 )
-from thyroid_keras.data.phantom.picture import Picture, generator, simulate
+from thyroid_keras.data.phantom.picture import Picture, is_positive, simulate
 from thyroid_keras.data.phantom.planes import phantom_planes, simulate_plane
+from thyroid_keras.data.phantom.site import phantom_site
 from thyroid_keras.data.progress import track
 from thyroid_keras.data.samples import Sample, SampleTable
 
@@ -21,6 +20,7 @@ __all__ = [
     "Picture",
     "phantom",
     "phantom_planes",
+    "phantom_site",
     "simulate",
     "simulate_plane",
 ]
@@ -115,7 +115,7 @@ def phantom(
 
 
 def _sample(target, prevalence, settings, patient, view):
-    label = _is_positive(settings["seed"], patient, prevalence)
+    label = is_positive(settings["seed"], patient, prevalence)
     known = {"calcified" if target == "calcification" else "malignant": label}
     picture = simulate(patient, view, **known, **settings)
     group = f"p{patient + 1:04d}"
@@ -131,14 +131,9 @@ def _sample(target, prevalence, settings, patient, view):
     )
 
 
-def _is_positive(seed, patient, prevalence):
-    # multiples of the golden ratio fill [0, 1) evenly from any start
-    start = generator(seed, 3).random()
-    return bool((start + patient * (np.sqrt(5) - 1) / 2) % 1 < prevalence)
-
-
 # What is to be told -> `(num_patients, *, views, image_size, seed, progress)`, its simulation.
 PHANTOMS = {
     **{target: functools.partial(phantom, target=target) for target in CLASS_NAMES},
     "plane": phantom_planes,
+    "site": phantom_site,
 }

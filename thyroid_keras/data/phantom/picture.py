@@ -120,6 +120,13 @@ def generator(seed, *key):
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
+def is_positive(seed, patient, prevalence=0.5):
+    """Whether a patient is, spread evenly: the same whatever else was drawn."""
+    # multiples of the golden ratio fill [0, 1) evenly from any start
+    start = generator(seed, 3).random()
+    return bool((start + patient * (np.sqrt(5) - 1) / 2) % 1 < prevalence)
+
+
 def _view(rng, nodule, foci, size, crop):
     """Grey values uint8, masks of nodule and calcium bool, `(size, size)`; mm of a pixel."""
     nodule = nodule.section(rng)

@@ -1,0 +1,107 @@
+"""Simulated views of one place: foci lie all over, and those at one site alone tell the class."""
+
+import numpy as np
+
+from thyroid_keras.data.phantom.checks import check_count
+from thyroid_keras.data.phantom.foci import paint_blob
+from thyroid_keras.data.phantom.picture import generator, is_positive
+from thyroid_keras.data.phantom.ultrasound import Probe, Scene, bell, scan
+from thyroid_keras.data.progress import track
+from thyroid_keras.data.samples import Sample, SampleTable
+
+CLASS_NAMES = ("dark focus", "bright focus")
+WIDTH_MM, TOP_MM = 32.0, 6.0  # of the window, and its depth below the probe
+SITE = (0.36, 0.62, 0.13)  # x, y and radius of the site, in shares of the side
+OTHERS = 8  # foci beside the one at the site, dark or bright by chance
+DARK_DB = 25.0
+
+
+def phantom_site(num_patients, *, views=1, image_size=64, seed=0, progress=True):
+    """Simulates an aligned set of images, in which place is everything.
+
+    Each image holds nine dark or bright foci. The one that lies at the site, the same in
+    every image, is what the class says; the others are dark or bright by chance. So whoever
+    counts foci wherever they lie is hardly better than chance, and whoever looks at the site
+    alone is always right. Every image depends on `seed`, its patient and its view alone.
+
+    Args:
+        num_patients: int >= 1; half of them have a bright focus at the site.
+        views: int >= 1, images of each: gain, speckle and all places within their bounds
+            differ, and what the other foci are.
+        image_size: int >= 32, side of the square images in pixels.
+        seed: int >= 0.
+        progress: bool, shows a progress bar.
+
+    Returns:
+        `SampleTable` of `num_patients * views` samples, patient by patient, `aligned`. The
+        mask is that of the site, the same for all, whatever lies there.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+    """
+    check_count(1, num_patients=num_patients)
+    check_count(1, views=views)
+    check_count(32, image_size=image_size)
+    check_count(0, seed=seed)
+    pairs = [(patient, view) for patient in range(num_patients) for view in range(views)]
+    mask = site_mask(image_size)
+    samples = tuple(
+        _sample(patient, view, image_size, seed, mask)
+        for patient, view in track(pairs, "Simulating ultrasound", show=progress)
+    )
+    return SampleTable(
+        name="aligned phantom",
+        samples=samples,
+        class_names=CLASS_NAMES,
+        mask_source="simulated truth",
+        target="site",
+        notes=("Simulated ultrasound: figures on it say nothing about patients.",),
+        aligned=True,
+    )
+
+
+def site_mask(image_size):
+    """Returns the mask of the site, uint8 `(image_size, image_size)`, 255 inside."""
+    centres = (np.arange(image_size) + 0.5) / image_size
+    x, y, radius = SITE
+    inside = (centres[None] - x) ** 2 + (centres[:, None] - y) ** 2 <= radius**2
+    return np.where(inside, 255, 0).astype(np.uint8)
+
+
+def _sample(patient, view, image_size, seed, mask):
+    label = is_positive(seed, patient)
+    group = f"p{patient + 1:04d}"
+    return Sample(
+        name=f"phantom/{group}_v{view + 1}",
+        image=_image(generator(seed, patient, 7, view), label, image_size),
+        label=int(label),
+        group=group,
+        mask=mask,
+        spacing_mm=(WIDTH_MM / image_size, WIDTH_MM / image_size),
+    )
+
+
+def _image(rng, label, image_size):
+    scene = Scene.empty(0.0, TOP_MM, WIDTH_MM, image_size).bent(rng, 0.3, 6.0)
+    scene.echo_db += 2.0 * scene.texture(rng, 3.0, 5.0)
+    x, y, radius = SITE
+    _paint(scene, rng, x + rng.uniform(-0.45, 0.45) * radius,
+           y + rng.uniform(-0.45, 0.45) * radius, label)  # fmt: skip
+    others = 0
+    while others < OTHERS:
+        u, v = rng.uniform(0.06, 0.94, 2).tolist()
+        if np.hypot(u - x, v - y) > radius + 0.07:  # none reaches into the site
+            _paint(scene, rng, u, v, rng.random() < 0.5)
+            others += 1
+    return scan(scene, Probe.draw(rng), rng)[0]
+
+
+def _paint(scene, rng, u, v, bright):
+    x, z = u * WIDTH_MM, TOP_MM + v * WIDTH_MM
+    width = rng.uniform(1.0, 1.5)
+    height = 0.8 * width
+    if bright:
+        paint_blob(scene.calcium, scene, x, z, width, height, rng.uniform(6, 9))
+    else:
+        box, dx, dz = scene.patch(x, z, 1.6 * width, 1.6 * height)
+        scene.echo_db[box] -= DARK_DB * bell((dx / width) ** 2 + (dz / height) ** 2)
