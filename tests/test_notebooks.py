@@ -50,7 +50,7 @@ def pictures(notebook):
 
 
 def test_there_are_notebooks():
-    assert {path.stem for path in NOTEBOOKS} >= {"first_steps", *OF_A_TABLE}
+    assert {path.stem for path in NOTEBOOKS} >= {"start_here", *OF_A_TABLE}
 
 
 @pytest.mark.slow
