@@ -1,7 +1,7 @@
-"""The figures of the README, measured anew: python tests/benchmark.py NAME.
+"""The figures of RESULTS.rst, measured anew: python tests/benchmark.py NAME.
 
 Ratios are taken within one run, in turns, since machines drift. Pin to one core with
-`taskset -c 0` where the README says "one core".
+`taskset -c 0` where it says "one core".
 """
 
 import argparse

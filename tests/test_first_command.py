@@ -15,6 +15,6 @@ def test_the_first_command_learns_the_phantom(tmp_path):
     folder = next(tmp_path.glob("runs/cs_agnet-*"))
     assert str(folder.relative_to(tmp_path) / "report.html") in done.stdout
     metrics = json.loads((folder / "metrics.json").read_text())
-    # what it reaches is in the README; this is what no change may cost
+    # what it reaches is in RESULTS.rst; this is what no change may cost
     assert metrics["roc_auc"]["value"] >= 0.9
     assert metrics["dice"]["value"] >= 0.5

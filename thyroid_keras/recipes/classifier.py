@@ -4,7 +4,7 @@
     python -m thyroid_keras.train --arch resnet18                 # phantom, quick
 
 The paper does not say how it trained them; here they are trained as FAN is. Of them VGG-19
-does best there, with an accuracy of .8968. Its figures beside ours: README, "Results".
+does best there, with an accuracy of .8968. Its figures beside ours: RESULTS.rst.
 """
 
 import dataclasses

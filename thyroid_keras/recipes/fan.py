@@ -4,7 +4,7 @@
     python -m thyroid_keras.train --arch fan                      # phantom, quick
 
 The paper: 7,216 images of 224x224, 80 % for training, epochs, hardware and hours unstated;
-accuracy .8795 to .9356 by eta and kappa. Its figures beside ours: README, "Results".
+accuracy .8795 to .9356 by eta and kappa. Its figures beside ours: RESULTS.rst.
 """
 
 import dataclasses

@@ -5,7 +5,7 @@
 
 The paper: 191,029 frames of 2,694 examinations, 14 classes, 208x272, hardware and hours
 unstated; AG-Sononet-FT-8 reaches an accuracy of .977 and a macro F1 of .922, Sononet-8
-.969 and .899. Its figures beside ours: README, "Results".
+.969 and .899. Its figures beside ours: RESULTS.rst.
 """
 
 import dataclasses

@@ -40,7 +40,7 @@ def find_similar(thumbnails, progress=True):
 
     Of 227 DDTI and 800 simulated pictures, all distinct, stored again as JPEG of quality
     10 to 90, at half to one and a half times the size, or 0.7 to 1.2 times as bright, every
-    one is found as a copy; README and `tests/benchmark.py near` give the rates of crops
+    one is found as a copy; RESULTS.rst and `tests/benchmark.py near` give the rates of crops
     and shifts, and of false alarms. A mirrored or rotated picture is not found.
 
     Args:
