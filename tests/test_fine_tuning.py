@@ -148,7 +148,8 @@ def test_weights_that_cannot_be_had_are_said_within_seconds(capsys, tmp_path, mo
         assert "--set weights: The ImageNet weights of mobilenet cannot be downloaded" in said
         assert not (tmp_path / "run").exists()
         # a run that once had them is read without them
-        assert recipe_of({"arch": "mobilenet", "scale": "paper", "recipe": {}}).image_size == 224
+        config = {"arch": "mobilenet", "scale": "paper", "recipe": {}, "image_shape": [160, 160, 3]}
+        assert recipe_of(config).size == (160, 160)
 
 
 @pytest.mark.slow

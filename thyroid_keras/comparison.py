@@ -14,6 +14,11 @@ from thyroid_keras.runs import Run, RunError, read_csv, write_json
 
 NO_DELONG = "DeLong's test is for two classes; the macro AUC has an interval by {}"
 
+LEAKS = (
+    "Wrong on purpose (--augment-before-split): its epoch and threshold were chosen by copies of "
+    "what it learned from."
+)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Judged:
@@ -173,6 +178,8 @@ def _misfits(a, b):
 def _summary(one):
     facts = {"folder": str(one.folder), "arch": one.config.get("arch")}
     facts |= {"data": one.config["data"].get("name"), "split": one.found["split"]}
+    if (one.config["data"].get("source") or {}).get("augment_before_split"):
+        facts["warning"] = LEAKS
     return facts | {name: one.found[name] for name in COMPARED if name in one.found}
 
 

@@ -20,7 +20,7 @@ from thyroid_keras.nodules import (
     look,
 )
 from thyroid_keras.places import figures_of_boxes, has_places, with_boxes
-from thyroid_keras.prediction import input_size, judge, locate
+from thyroid_keras.prediction import input_size, judge, locate, predict
 from thyroid_keras.report import write_plots
 from thyroid_keras.report import write_report as write_page
 from thyroid_keras.runs import write_csv, write_json
@@ -56,18 +56,29 @@ def evaluate(run, model, splits, *, facts=None, batch_size=16, seed=0):
         )
     if counts is not None:
         counts = counts[..., MASK_THRESHOLDS.index(thresholds["mask"])]
-    known = figures_of(splits.val, probabilities, counts, thresholds, seed)
-    names = ("n", "groups", "accuracy", "roc_auc", "dice")
-    validation = {name: known[name] for name in names if name in known}
+    if splits.leaked is None:
+        known = figures_of(splits.val, probabilities, counts, thresholds, seed)
+        names = ("n", "groups", "accuracy", "roc_auc", "dice")
+        known = {"validation": {name: known[name] for name in names if name in known}}
+    else:  # of which the validation images are part, too
+        known = {"leak": _judge_leak(model, splits.leaked, thresholds["label"], batch_size, seed)}
     return evaluate_table(
         run,
         model,
         splits.test,
         thresholds,
-        facts={"validation": validation} | (facts or {}),
+        facts=known | (facts or {}),
         batch_size=batch_size,
         seed=seed,
     )
+
+
+def _judge_leak(model, table, threshold, batch_size, seed):
+    store = open_store(table, model, "leaked test")
+    options = {"batch_size": batch_size, "label": "Predicting leaked test images"}
+    answers = [batch.probabilities for batch in predict(model, store, **options)]
+    facts = table.groups, table.class_names, seed
+    return metrics.brief(table.labels, np.concatenate(answers), threshold, *facts)
 
 
 def evaluate_table(run, model, table, thresholds, *, facts=None, batch_size=16, seed=0):

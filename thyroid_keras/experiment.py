@@ -58,6 +58,7 @@ def train(
     on_bad="fail",
     folds=None,
     fold=None,
+    augment_before_split=False,
     say=print,
 ):
     """Trains an architecture, judges it on the test split, and leaves a run folder.
@@ -77,6 +78,9 @@ def train(
             faulty samples are left out and counted.
         folds: int >= 2: the test set is one of so many grouped folds; `None`: one split.
         fold: int in [0, folds), which of them.
+        augment_before_split: bool, whether to reproduce a leak on purpose, see
+            `data.copies`: the network learns from, is chosen by and is tested on copies of the
+            same images, which is wrong, and also on the test split, which is right.
         say: function of one line of text, told what a person wants to know.
 
     Returns:
@@ -93,11 +97,17 @@ def train(
     if resume and out is None:
         raise RunError("--resume needs the folder of the run, --out DIR. Received: out=None")
     check_folds(folds, fold)
+    if augment_before_split and arch == "border_unet":
+        raise SettingError(
+            "--augment-before-split is for networks that name classes; border_unet finds borders. "
+            f"Received: arch={arch!r}"
+        )
     folder = out or default_folder(arch, datetime.datetime.now())
     guard = SignalGuard(way_on("train", folder))
     with guard, Run.create(folder, resume=resume) as run, own_session():
         source = {"path": data, "format": format, "target": target, "seed": seed}
         source |= {"on_bad": on_bad, "folds": folds, "fold": fold}
+        source |= {"augment_before_split": True} if augment_before_split else {}
         precision = set_precision(precision)
         begun = run.read_config() if run.config.exists() else {}
         if begun:
@@ -123,7 +133,8 @@ def train(
         with atomic(run.model) as temporary:
             model.save(temporary)
         write_json(run.config, config | {"parameters": model.count_params()})
-        found = evaluate_run(run, model, splits, seed=seed, shortcuts=fold in (None, 0))
+        shortcuts = fold in (None, 0) and not augment_before_split
+        found = evaluate_run(run, model, splits, seed=seed, shortcuts=shortcuts)
         write_json(run.config, run.read_config() | {"finished": True})
         for line in conclusion(found, run):
             say(line)
@@ -158,7 +169,7 @@ def evaluate(folder, *, data=None, say=print):
         seen = (splits.train, splits.val)
         learned = {splits.hashes[s.name]: s.name for table in seen for s in table.samples}
         table = other_table(data, config, learned, recipe)
-        splits = dataclasses.replace(splits, test=table)
+        splits = dataclasses.replace(splits, test=table, leaked=None)
         below = evaluation_folder(run, data)
         with Run.create(below, resume=below.exists()) as other:
             write_json(other.config, describe_other(config, data, table))

@@ -4,6 +4,7 @@ from thyroid_keras.metrics import widest_interval
 from thyroid_keras.recipes import RECIPES
 from thyroid_keras.report.shortcuts import against_shortcuts
 from thyroid_keras.report.style import counted, with_interval
+from thyroid_keras.report.transfer import leak_sentence
 from thyroid_keras.training import differences
 
 NAMES = {
@@ -31,11 +32,14 @@ FEW_GROUPS = 20  # below which a bootstrap over them is rough
 def introduction(recipe, splits, precision, run):
     """Returns lines that say what is trained on what."""
     table, counts = splits.train, {n: len(t) for n, t in splits.parts.items()}
+    apart = f"split by {table.group_unit}"
+    if splits.leaked is not None:
+        apart = f"the latter kept apart by {table.group_unit}, the others mixed"
     target = "borders" if recipe.arch == "border_unet" else table.target
     yield (
         f"{recipe.arch} ({recipe.scale} recipe, {precision}) learns {target} from "
         f"{table.name}: {counts['train']} training, {counts['val']} validation and "
-        f"{counts['test']} test images, split by {table.group_unit}"
+        f"{counts['test']} test images, {apart}"
     )
     paper = RECIPES[recipe.arch]["paper"]
     if changes := differences(recipe, paper):
@@ -71,6 +75,8 @@ def conclusion(found, run):
             f"Class maps against the nodule, {counted(maps['n'], 'image')}: {own}; the image's "
             f"centre as every answer: {centre}"
         )
+    if sentence := leak_sentence(found):
+        yield sentence
     yield f"Report: {run.report}"
 
 
@@ -118,6 +124,8 @@ def versus(result):
     """Returns lines that hold two runs against each other, from what `compare` found."""
     for name, run in zip(("First", "Second"), result["runs"], strict=True):
         yield f"{name + ':':<8}{run['folder']} ({run['arch']} on {run['data']}, {run['split']})"
+        if "warning" in run:
+            yield f"{'':<8}{run['warning']}"
     unit = result["group_unit"]
     yield f"Both on the same {counted(result['n'], 'image')} of {counted(result['groups'], unit)}"
     yield f"{'':<13}{'first':<22}{'second':<22}difference, 95 % interval by {unit}"

@@ -7,6 +7,7 @@ import keras
 from thyroid_keras.archs import list_archs
 from thyroid_keras.borders import border_remover, borders_in, with_borders
 from thyroid_keras.data.audit import audit
+from thyroid_keras.data.copies import augment_before_split, leave_no_validation
 from thyroid_keras.data.phantom import LEAKING, PHANTOMS
 from thyroid_keras.data.readers import FORMATS, read, recognise
 from thyroid_keras.data.samples import DataError
@@ -60,7 +61,8 @@ def recipe_of(config):
     # unchecked: weights that a training began with need not be there any more
     recipe = choose_recipe(config["arch"], config["scale"], (), check=False)
     reading = {name: config["recipe"][name] for name in READING if name in config["recipe"]}
-    return dataclasses.replace(recipe, **reading)
+    height, width, channels = config["image_shape"]
+    return dataclasses.replace(recipe, image_size=(height, width), channels=channels, **reading)
 
 
 def read_table(source, recipe):
@@ -68,7 +70,7 @@ def read_table(source, recipe):
 
     Args:
         source: dict of `path` (`None`: the phantom), `format`, `target`, `seed`,
-            `on_bad`, `folds` and `fold`.
+            `on_bad`, `folds` and `fold`, and `augment_before_split` where that is true.
         recipe: `Recipe`.
 
     Returns:
@@ -143,6 +145,8 @@ def targets_of(path, format=None):
 def split_data(run, source, recipe, seed):
     """Splits the data of a run, or reads and verifies the split it was begun with.
 
+    `split.csv` holds the pictures themselves; copies of a leak are made anew each time.
+
     Returns:
         `data.splits.Splits`.
 
@@ -150,16 +154,20 @@ def split_data(run, source, recipe, seed):
         DataError: with everything that is wrong with the data or its split.
     """
     recipe = dataclasses.replace(recipe, borders=borders_in(run, recipe.borders))
-    found = audit_data(source, recipe)
+    found, leaks = audit_data(source, recipe), source.get("augment_before_split", False)
     if run.split.exists():
-        return read_split(run.split, found.table, hashes=found.hashes)
-    known = {"hashes": found.hashes, "copies": found.copies, "seed": seed}
-    if source["folds"] is None:
-        splits = make_splits(found.table, **known)
+        splits = read_split(run.split, found.table, hashes=found.hashes)
     else:
-        splits = make_folds(found.table, source["folds"], source["fold"], **known)
-    with atomic(run.split) as temporary:
-        write_split(temporary, splits)
+        known = {"hashes": found.hashes, "copies": found.copies, "seed": seed}
+        if source["folds"] is None:
+            splits = make_splits(found.table, **known)
+        else:
+            splits = make_folds(found.table, source["folds"], source["fold"], **known)
+        splits = leave_no_validation(splits) if leaks else splits
+        with atomic(run.split) as temporary:
+            write_split(temporary, splits)
+    if leaks:
+        return augment_before_split(splits, recipe.size, recipe.channels, seed=seed)
     return splits
 
 

@@ -44,6 +44,11 @@ def main(arguments=None):
     add("--on-bad", choices=ON_BAD, default="fail", help="faulty files: end, or leave them out")
     add("--folds", type=int, metavar="K", help="test on one of K grouped folds; see --fold")
     add("--fold", type=int, metavar="I", help="which fold is tested, 0 to K-1")
+    add(
+        "--augment-before-split",
+        action="store_true",
+        help="reproduce a leak on purpose, and show its wrong figure beside the right one",
+    )
     chosen = parser.parse_args(arguments)
     if "help" in chosen.settings:
         cli.run(list_settings, recipe=RECIPES[chosen.arch][chosen.recipe or "quick"])

@@ -88,6 +88,8 @@ AG_SONONET_AUTHORS = Augmentation(
     anisotropic_zoom=True,
     inverse_zoom=True,
 )
+# Sai Sundar and Sai flip, rotate and add noise, and do not say how much
+TRANSFER = Augmentation(flip_horizontal=0.5, rotation_deg=15, noise=0.02)
 
 
 def affine_matrices(augmentation, count, size, rng):

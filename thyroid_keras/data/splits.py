@@ -20,6 +20,8 @@ class Splits:
         train: `SampleTable`, what weights are fitted to.
         val: `SampleTable`, what everything else is chosen by.
         test: `SampleTable`, used once.
+        leaked: `SampleTable` that shares images with the others, of a leak made on purpose;
+            else `None`.
         hashes: dict from sample name to SHA-256 of its picture's decoded pixels.
     """
 
@@ -27,6 +29,7 @@ class Splits:
     val: SampleTable
     test: SampleTable
     hashes: dict[str, str]
+    leaked: SampleTable | None = None
 
     @property
     def parts(self):

@@ -4,17 +4,16 @@ from pathlib import Path
 
 import keras
 
-from thyroid_keras.archs import list_archs
 from thyroid_keras.litert.card import describe, file_name, page_card, sentence, write_readme
 from thyroid_keras.litert.network import constant_maps, device_network
 from thyroid_keras.litert.pictures import read_pictures
 from thyroid_keras.loading import load
 from thyroid_keras.runs import Run, RunError, write_bytes, write_json, write_text
 from thyroid_keras.serving.card import model_card
+from thyroid_keras.serving.exportable import check_exportable
 from thyroid_keras.serving.versions import check_target, publish
 
 CARD, PAGE, README = "model_card.json", "page.html", "README.rst"
-AS_STORED = {"borders": "none", "views": "keep"}
 
 
 def export(folder, *, to=None, calibration=None, say=print):
@@ -37,14 +36,15 @@ def export(folder, *, to=None, calibration=None, say=print):
         `pathlib.Path` of the version, `<to>/<whole number>`.
 
     Raises:
-        RunError: if the run is not finished, its pictures were read without borders, LiteRT
-            has no form of its network, or `to` cannot be written to.
+        RunError: if the run is not finished or cannot be exported (see `serving.exportable`),
+            LiteRT has no form of its network, or `to` cannot be written to.
         DataError: with every fault of the pictures.
         ModelError: if the run's model is missing or damaged.
     """
     run = Run.open(folder, "metrics")
     config, metrics = run.read_config(), run.read_metrics()
-    _check_run(run, config)
+    _check_backend()
+    check_exportable(run, config)
     to = Path(to or Path("saved_models") / f"{config['arch']}_litert")
     check_target(to)
     model = load(folder)
@@ -73,23 +73,12 @@ def export(folder, *, to=None, calibration=None, say=print):
     return version
 
 
-def _check_run(run, config):
-    """Refuses what no file could be made of, before anything that takes longer."""
+def _check_backend():
     if keras.backend.backend() != "tensorflow":
         raise RunError(
             "LiteRT files are written by TensorFlow, whatever the run was trained with: put "
             "KERAS_BACKEND=tensorflow before the command. "
             f"Received: backend={keras.backend.backend()!r}"
-        )
-    recipe = config.get("recipe") or {}
-    faults = [f"{k}={recipe[k]}" for k, plain in AS_STORED.items() if recipe.get(k, plain) != plain]
-    if config["arch"] not in list_archs() or config["arch"] == "border_unet":
-        faults.append(f"arch={config['arch']!r}")
-    if faults:
-        raise RunError(
-            f"{run.folder}: a phone reads pictures as they are stored, and asks for classes. Ask "
-            f"this run by `predict` or `borders`, or train one without. "
-            f"Received: {', '.join(faults)}"
         )
 
 

@@ -1,6 +1,6 @@
 """Figures that say how good a classifier is, each with how far to trust it."""
 
-from thyroid_keras.metrics.classification import classification_metrics
+from thyroid_keras.metrics.classification import brief, classification_metrics
 from thyroid_keras.metrics.comparison import against_majority, delong, mcnemar
 from thyroid_keras.metrics.curves import (
     average_precision,
@@ -44,6 +44,7 @@ __all__ = [
     "best_threshold",
     "bootstrap",
     "box_iou",
+    "brief",
     "calibration_bins",
     "choose_threshold",
     "classification_metrics",

@@ -23,6 +23,7 @@ REASONS = {
     "roc_auc": BOTH,
     "average_precision": BOTH,
 }
+BRIEF = ("n", "groups", "roc_auc", "accuracy", "sensitivity", "specificity")
 
 
 def _checked(labels, probabilities, groups, class_names):
@@ -207,3 +208,19 @@ def classification_metrics(
         "per_class": _class_table(confusion, labels, probabilities, class_names),
         "majority": against_majority(labels, predicted, class_names, groups, seed=seed),
     }
+
+
+def brief(labels, probabilities, threshold, groups, class_names, seed=0):
+    """The few figures by which judgements are held beside each other.
+
+    Args:
+        labels, probabilities, threshold, groups, class_names, seed: see
+            `classification_metrics`.
+
+    Returns:
+        Dict of its `BRIEF`.
+    """
+    found = classification_metrics(
+        labels, probabilities, groups, threshold=threshold, class_names=class_names, seed=seed
+    )
+    return {name: found[name] for name in BRIEF}

@@ -12,6 +12,7 @@ SPLITS = ("train", "val", "test")
 def data(config, run, rows):
     """Source, splits, prevalence, reference standard; `rows` are those of `split.csv`."""
     source = config.get("data") or {}
+    leaks = (source.get("source") or {}).get("augment_before_split")  # which a note says
     unit = source.get("group_unit") or "group"
     classes = source.get("class_names") or []
     facts = [
@@ -30,7 +31,7 @@ def data(config, run, rows):
         table(None, facts),
         warning(*source.get("notes") or ()),
         _splits(rows, classes, unit, run),
-        _shared_groups(rows, unit),
+        "" if leaks else _shared_groups(rows, unit),
     )
 
 

@@ -1,4 +1,4 @@
-"""The section on bottleneck features: each fold, each data set, and the leak."""
+"""The sections on bottleneck features, each fold and data set, and on a leak made on purpose."""
 
 from thyroid_keras.report.page import bullets, paragraph, section, table, warning
 from thyroid_keras.report.style import with_interval
@@ -21,8 +21,9 @@ def leak_sentence(metrics):
         return ""
     wrong, right = (with_interval(found.get("roc_auc")) for found in (leak, metrics))
     unit = metrics.get("group_unit", "group")
+    what = "the same features and classifier reach" if _folded(metrics) else "the network reaches"
     return (
-        f"Augmented before the split, the same features and classifier reach an AUC of {wrong}. "
+        f"Augmented before the split, {what} an AUC of {wrong}. "
         f"That figure is wrong: copies of one image, and images of one {unit}, are on both sides. "
         f"Of new patients expect the other: {right}."
     )
@@ -42,14 +43,14 @@ def data_set_notes(metrics):
 
 
 def transfer(metrics):
-    """The folds of a bottleneck run, its data sets, and the leak beside the figure that is right.
+    """The leak beside the figure that is right; the folds of a bottleneck run, and its data sets.
 
     Args:
         metrics: content of `metrics.json`; nothing is returned for any other run.
     """
-    if not (per_fold := metrics.get("per_fold")):
-        return ""
     unit = metrics.get("group_unit", "group")
+    if not (per_fold := _folded(metrics)):
+        return _leak(metrics, unit)
     return "".join(
         (
             _leak(metrics, unit),
@@ -68,6 +69,11 @@ def transfer(metrics):
     )
 
 
+def _folded(metrics):
+    """The figures of each fold of a bottleneck run; `None` for any other."""
+    return metrics.get("per_fold")
+
+
 def _leak(metrics, unit):
     if not (leak := metrics.get("leak")):
         return ""
@@ -75,14 +81,17 @@ def _leak(metrics, unit):
         ["Right: held out, then augmented"],
         ["Wrong: augmented, then held out"],
     ]
+    same = "network and threshold"
+    if _folded(metrics):
+        same = "features, classifier and number of folds"
     return section(
         "How a figure near 1 comes about",
         warning(leak_sentence(metrics)),
         table(
             ["", "Images", "Groups", *(n for _, n in COLUMNS)],
             [[*row, *_row(found)] for row, found in zip(rows, (metrics, leak), strict=True)],
-            "The same features, classifier and number of folds, with 95 % intervals. Held out were "
-            f"whole groups ({unit}) above, and single samples, copies among them, below.",
+            f"The same {same}, with 95 % intervals. Held out were whole groups ({unit}) above, and "
+            "single samples, copies among them, below.",
             numbers=range(1, 7),
         ),
     )

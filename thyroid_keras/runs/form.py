@@ -39,6 +39,7 @@ CONFIG = {
             "on_bad": MAYBE_TEXT,
             "folds": MAYBE_WHOLE,
             "fold": MAYBE_WHOLE,
+            "augment_before_split": (bool,),
         },
     },
     "environment": {

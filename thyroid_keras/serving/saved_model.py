@@ -7,7 +7,6 @@ import keras
 import numpy as np
 from PIL import Image
 
-from thyroid_keras.archs import list_archs
 from thyroid_keras.data.augment import GREY_LEVEL
 from thyroid_keras.data.decode import decode
 from thyroid_keras.data.resize import resize
@@ -16,11 +15,11 @@ from thyroid_keras.loading import float32_twin, load
 from thyroid_keras.prediction import class_probabilities, input_size
 from thyroid_keras.runs import Run, RunError, write_json, write_text
 from thyroid_keras.serving.card import model_card
+from thyroid_keras.serving.exportable import check_exportable
 from thyroid_keras.serving.page import card_page
 from thyroid_keras.serving.versions import check_target, publish
 
 TOLERANCE = 1e-5
-AS_STORED = {"borders": "none", "views": "keep"}
 # where the format keeps files that only people and clients read
 CARD = Path("assets.extra") / "model_card.json"
 
@@ -42,7 +41,7 @@ def export(folder, *, to=None, say=print):
         `pathlib.Path` of the version, `<to>/<whole number>`.
 
     Raises:
-        RunError: if the run is not finished, its pictures were read without borders, `to`
+        RunError: if the run is not finished, cannot be exported (see `exportable`), `to`
             cannot be written to, or Keras runs on another backend than TensorFlow.
         ModelError: if the run's model is missing or damaged.
     """
@@ -54,12 +53,7 @@ def export(folder, *, to=None, say=print):
         )
     run = Run.open(folder, "metrics")
     config, metrics = run.read_config(), run.read_metrics()
-    if config["arch"] not in list_archs():
-        raise RunError(
-            f"{run.config}: names a network that is not known; choose a run that `train` wrote. "
-            f"Received: arch={config['arch']!r}"
-        )
-    _check_reading(run, config)
+    check_exportable(run, config)
     to = Path(to or Path("saved_models") / config["arch"])
     check_target(to)
     model = float32_twin(load(folder))
@@ -93,20 +87,6 @@ def export(folder, *, to=None, say=print):
         '{"instances": [{"image_bytes": {"b64": "…"}}]}'
     )
     return version
-
-
-def _check_reading(run, config):
-    """Refuses what the graph, which reads pictures as they are stored, could not answer."""
-    recipe = config.get("recipe") or {}
-    faults = [f"{k}={recipe[k]}" for k, plain in AS_STORED.items() if recipe.get(k, plain) != plain]
-    if config["arch"] == "border_unet":
-        faults.append("arch=border_unet")
-    if faults:
-        raise RunError(
-            f"{run.folder}: an exported graph reads pictures as they are stored, and names "
-            "classes. Ask this run by `predict` or `borders`, or train one without. "
-            f"Received: {', '.join(faults)}"
-        )
 
 
 def _check(path, model):

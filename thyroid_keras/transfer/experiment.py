@@ -8,21 +8,23 @@ import time
 
 import keras
 
+from thyroid_keras import metrics
 from thyroid_keras.borders import keep_network, network_file
 from thyroid_keras.borders.remover import METHODS
+from thyroid_keras.data.augment import TRANSFER
 from thyroid_keras.evaluation import figures_of, prediction_rows
 from thyroid_keras.narration import conclusion
 from thyroid_keras.report import write_plots, write_report
-from thyroid_keras.report.transfer import data_set_notes, leak_sentence
+from thyroid_keras.report.transfer import data_set_notes
 from thyroid_keras.runs import Run, atomic, default_folder, environment, write_csv, write_json
 from thyroid_keras.training import make_deterministic, own_session, set_precision
 from thyroid_keras.transfer.data import deal
 from thyroid_keras.transfer.fc import Head, fit_head, join
-from thyroid_keras.transfer.features import AUGMENTATION, extract
+from thyroid_keras.transfer.features import extract
 from thyroid_keras.transfer.network import feature_network
 from thyroid_keras.transfer.settings import DIFFERENCES, PAPER, Settings
 from thyroid_keras.transfer.svm import fit_svm, save
-from thyroid_keras.transfer.validation import brief, cross_validate, each_alone, leak
+from thyroid_keras.transfer.validation import cross_validate, each_alone, leak
 
 CACHE = os.path.join("runs", "features")
 CLASSIFIER, NETWORK = "classifier.skops", "features.keras"
@@ -89,9 +91,8 @@ def bottleneck(data=None, *, out=None, cache=CACHE, resume=False, say=print, **s
         write_json(run.config, config | {"seconds": round(time.monotonic() - start, 1)})
         write_plots(run)
         write_report(run)
-    for line in (*conclusion(found, run), *data_set_notes(found), leak_sentence(found)):
-        if line:
-            _tell(run, say, line)
+    for line in (*conclusion(found, run), *data_set_notes(found)):
+        _tell(run, say, line)
     return run, found
 
 
@@ -135,7 +136,7 @@ def _judge(run, dealt, made, chosen, fit):
     found["excluded"] = {"count": len(table.excluded)}
     found |= figures_of(table, probabilities, None, cuts, seed)
     found["per_fold"] = [
-        brief(labels[of], probabilities[of], thresholds[of], table.groups[of], names, seed)
+        metrics.brief(labels[of], probabilities[of], thresholds[of], table.groups[of], names, seed)
         for of in (dealt.folds == fold for fold in range(chosen.folds))
     ]
     found["extraction"] = {"computed": made.computed, "seconds": round(made.seconds, 3)}
@@ -160,7 +161,7 @@ def _config(chosen, paths, table, network):
         "scale": "cross-validation",
         "data": table.facts() | {"source": source},
         "bottleneck": {"features": network.output_shape[1], "sets": paths},
-        "recipe": chosen.settings() | {"augmentation": repr(AUGMENTATION)},
+        "recipe": chosen.settings() | {"augmentation": repr(TRANSFER)},
         "parameters": network.count_params(),
         "seed": chosen.seed,
         "precision": "float32",

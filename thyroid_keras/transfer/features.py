@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from thyroid_keras.data.augment import Augmentation, augment
+from thyroid_keras.data.augment import TRANSFER, augment
 from thyroid_keras.data.dicom import split_frame
 from thyroid_keras.data.progress import track
 from thyroid_keras.data.store import PixelStore
@@ -20,8 +20,6 @@ from thyroid_keras.runs import write_bytes
 from thyroid_keras.transfer.network import fingerprint
 
 BATCH_SIZE = 32
-# the paper flips, rotates and adds noise, and does not say how much
-AUGMENTATION = Augmentation(flip_horizontal=0.5, rotation_deg=15, noise=0.02)
 SUFFIX = ".features"
 _DIGEST = 32  # bytes of SHA-256
 
@@ -48,7 +46,7 @@ def extract(network, table, *, cleaning="none", copies=3, seed=0, cache=None):
         network: result of `network.feature_network`.
         table: `SampleTable`.
         cleaning: str that stands for what `table.clean` does.
-        copies: int >= 0, copies of each image augmented by `AUGMENTATION`.
+        copies: int >= 0, copies of each image augmented by `augment.TRANSFER`.
         seed: int >= 0, of the copies.
         cache: folder; `None`: nothing is kept. A file in it is found again by the content
             of the pictures, the network with its weights, and the augmentation, and taken
@@ -63,7 +61,7 @@ def extract(network, table, *, cleaning="none", copies=3, seed=0, cache=None):
     """
     source = f"{fingerprint(network)} {_content_of(table)} {cleaning}"
     shape = len(table), network.output_shape[1]
-    keys = [source, *(f"{source} {AUGMENTATION} {seed} {c}" for c in range(1, copies + 1))]
+    keys = [source, *(f"{source} {TRANSFER} {seed} {c}" for c in range(1, copies + 1))]
     names = [hashlib.sha256(key.encode()).hexdigest() + SUFFIX for key in keys]
     paths = [None if cache is None else Path(cache) / name for name in names]
     views = [None if path is None else _read(path, shape) for path in paths]
@@ -73,7 +71,7 @@ def extract(network, table, *, cleaning="none", copies=3, seed=0, cache=None):
         store = PixelStore(table, network.input_shape[1:3], 3)
         start = time.monotonic()
     for i in missing:
-        change, word = (AUGMENTATION, f"copies {i} of {copies}") if i else (None, "images")
+        change, word = (TRANSFER, f"copies {i} of {copies}") if i else (None, "images")
         views[i] = features_of(network, store, f"Features of {word}", change, [seed, i])
         if cache is not None:
             _write(paths[i], views[i])

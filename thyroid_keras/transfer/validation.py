@@ -10,8 +10,6 @@ from thyroid_keras.data.dealing import deal_folds
 from thyroid_keras.data.progress import track
 from thyroid_keras.transfer.svm import INNER_FOLDS, fewest_groups
 
-KEPT = ("n", "groups", "roc_auc", "accuracy", "sensitivity", "specificity")
-
 
 def cross_validate(features, labels, groups, folds, fit, label="Cross-validating"):
     """Answers to the images of each fold by a classifier of the others, copies included.
@@ -55,7 +53,7 @@ def leak(features, labels, groups, num_folds, fit, class_names, seed):
         seed: int >= 0.
 
     Returns:
-        dict of figures, `KEPT` of `metrics.classification_metrics`.
+        dict of figures, see `metrics.brief`.
     """
     views, count, width = features.shape
     labels, alone = np.tile(labels, views), np.arange(views * count)
@@ -63,7 +61,7 @@ def leak(features, labels, groups, num_folds, fit, class_names, seed):
     samples = features.reshape(1, views * count, width)
     folds = np.argmax(held, axis=0)
     answers = cross_validate(samples, labels, alone, folds, fit, "Reproducing the leak")
-    return brief(labels, *answers, np.tile(groups, views), class_names, seed)
+    return metrics.brief(labels, *answers, np.tile(groups, views), class_names, seed)
 
 
 def each_alone(features, dealt, num_folds, fit, joined, seed):
@@ -86,19 +84,12 @@ def each_alone(features, dealt, num_folds, fit, joined, seed):
         own = dealt.sets == number
         labels, groups = table.labels[own], dealt.groups[own]
         facts = table.groups[own], table.class_names, seed
-        rows.append({"name": name, "joined": brief(labels, *(of[own] for of in joined), *facts)})
+        answers = (of[own] for of in joined)
+        rows.append({"name": name, "joined": metrics.brief(labels, *answers, *facts)})
         if (found := fewest_groups(labels, groups, len(table.class_names))) < least:
             rows[-1]["reason"] = f"a class of it is in {found} groups, and {least} are needed"
             continue
         folds = np.argmax(deal_folds(labels, groups, num_folds, seed), axis=0)
         alone = cross_validate(features[:, own], labels, groups, folds, fit, f"{name} alone")
-        rows[-1]["alone"] = brief(labels, *alone, *facts)
+        rows[-1]["alone"] = metrics.brief(labels, *alone, *facts)
     return rows
-
-
-def brief(labels, probabilities, thresholds, groups, class_names, seed):
-    """The few figures by which cross-validations are held beside each other, as a dict."""
-    found = metrics.classification_metrics(
-        labels, probabilities, groups, threshold=thresholds, class_names=class_names, seed=seed
-    )
-    return {name: found[name] for name in KEPT}

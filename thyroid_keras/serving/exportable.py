@@ -1,0 +1,39 @@
+"""Which runs can be exported."""
+
+from thyroid_keras.archs import list_archs
+from thyroid_keras.runs import RunError
+
+AS_STORED = {"borders": "none", "views": "keep"}
+
+
+def check_exportable(run, config):
+    """Refuses a run whose model could not, or should not, answer elsewhere as `predict` does.
+
+    Args:
+        run: `Run`.
+        config: content of its `config.json`.
+
+    Raises:
+        RunError: with the reason and the way out.
+    """
+    arch, recipe = config["arch"], config.get("recipe") or {}
+    if (config["data"].get("source") or {}).get("augment_before_split"):
+        raise RunError(
+            f"{run.folder}: trained with a leak on purpose, which chose its epoch and threshold. "
+            "Train without it to have a model that may be asked. "
+            "Received: augment_before_split=True"
+        )
+    if arch not in list_archs():
+        raise RunError(
+            f"{run.config}: names a network that is not known; choose a run that `train` wrote. "
+            f"Received: arch={arch!r}"
+        )
+    faults = [f"{k}={recipe[k]}" for k, plain in AS_STORED.items() if recipe.get(k, plain) != plain]
+    if arch == "border_unet":
+        faults.append("arch=border_unet")
+    if faults:
+        raise RunError(
+            f"{run.folder}: what is exported reads pictures as they are stored, and names "
+            "classes. Ask this run by `predict` or `borders`, or train one without. "
+            f"Received: {', '.join(faults)}"
+        )
