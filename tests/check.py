@@ -123,7 +123,7 @@ def run_python(code, **environment):
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         # small programs compile for longer than they run
         env=os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"} | environment,
     )

@@ -288,12 +288,12 @@ def test_a_terminated_training_goes_on_where_it_was(segmentation_run, tmp_path):
     data = segmentation_run.parent / "copy"
     command = ["--arch", "ds_agnet", "--data", data, "--out", folder, *SMALL]
     process = start(command)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 900
     while not (folder / "checkpoints/segmentation/epoch_0001").exists():
         assert time.monotonic() < deadline and process.poll() is None, process.stderr.read()
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=120)[1]
+    said = process.communicate(timeout=900)[1]
     assert process.returncode == 128 + signal.SIGTERM, said
     way_on = f"{shlex.join(['python', *process.args[1:]])} --resume"
     assert said.splitlines()[-1].strip() == way_on and "Traceback" not in said
@@ -301,12 +301,12 @@ def test_a_terminated_training_goes_on_where_it_was(segmentation_run, tmp_path):
     assert config["seconds"] > 0
     (folder / "config.json").write_text(json.dumps(config | {"seconds": 5000.0}))
     resumed = start([*command, "--resume"])
-    output, said = resumed.communicate(timeout=300)
+    output, said = resumed.communicate(timeout=900)
     assert resumed.returncode == 0, said
     assert "Report: " in output
     assert (folder / "history.csv").read_text() == (segmentation_run / "history.csv").read_text()
     config = json.loads((folder / "config.json").read_text())
-    assert 5000 < config["seconds"] < 5300, "the seconds of both legs"
+    assert 5000 < config["seconds"] < 6800, "the seconds of both legs"
     for one, other in zip(
         tk.load(folder).get_weights(), tk.load(segmentation_run).get_weights(), strict=True
     ):

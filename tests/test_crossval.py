@@ -202,7 +202,7 @@ def test_a_terminated_crossval_goes_on_to_the_same_end(folder, data, tmp_path):
     with subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        deadline = time.monotonic() + 400
+        deadline = time.monotonic() + 900
         while not list(cut.glob("fold_1/checkpoints/*/epoch_0001")):
             late = time.monotonic() > deadline
             if late:
@@ -210,7 +210,7 @@ def test_a_terminated_crossval_goes_on_to_the_same_end(folder, data, tmp_path):
             assert not late and process.poll() is None, process.stderr.read()
             time.sleep(0.02)
         process.send_signal(signal.SIGTERM)
-        said = process.communicate(timeout=400)[1]
+        said = process.communicate(timeout=900)[1]
     assert process.returncode == 128 + signal.SIGTERM, said
     assert "thyroid_keras.crossval" in said and "--resume" in said and "Traceback" not in said
     assert not (cut / "metrics.json").exists()

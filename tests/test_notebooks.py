@@ -38,7 +38,7 @@ import nbformat, nbclient
 path = {str(folder / path.name)!r}
 notebook = nbformat.read(path, as_version=4)
 resources = {{"metadata": {{"path": {str(folder)!r}}}}}
-nbclient.NotebookClient(notebook, timeout=300, resources=resources).execute()
+nbclient.NotebookClient(notebook, timeout=900, resources=resources).execute()
 nbformat.write(notebook, path)
 """)
     return nbformat.read(folder / path.name, as_version=4)

@@ -46,7 +46,7 @@ def test_a_start_that_is_interrupted_ends_quietly(seconds, tmp_path):
     wait_for(lambda: children.read_text(), process)  # the filter runs: TensorFlow is imported
     time.sleep(seconds)
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=900)[1]
     assert process.returncode == 130
     assert "Traceback" not in said and not (tmp_path / "run" / "config.json").exists()
 
@@ -59,7 +59,7 @@ def test_a_signal_ends_the_training_and_says_how_to_go_on(moment, number, tmp_pa
     process = start(folder)
     wait_for(lambda: MOMENTS[moment](folder), process)
     process.send_signal(number)
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=900)[1]
     assert process.returncode == CODES[number], said
     assert "Traceback" not in said
     assert f"--out {folder}" in said and said.rstrip().endswith("--resume")
@@ -73,7 +73,7 @@ def test_the_second_signal_ends_at_once(tmp_path):
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGINT)
     begun = time.monotonic()
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=900)[1]
     assert process.returncode in (130, 143)
     assert time.monotonic() - begun < 2 and "interrupted" not in said
 
