@@ -13,7 +13,7 @@ import time
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
-PATIENCE_S = 60
+PATIENCE_S = 300
 
 
 class Page:
