@@ -141,7 +141,7 @@ def test_turns_are_as_many_as_asked():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--arch", "resnet1"], "invalid choice"),
+        (["--arch", "resnet1"], "Did you mean resnet18?"),
         (["--arch", "ds_agnet", "--set", "batch=1", "epoch=2"], "batch"),
         (["--arch", "ds_agnet", "--seconds", "0", "--steps", "0"], "seconds=0.0"),
         (["--arch", "ds_agnet", "--seconds", "nan"], "seconds=nan"),

@@ -13,6 +13,7 @@ LOW = {
     "losses",
     "metrics",
     "runs",
+    "spelling",
     "weight_files",
     "_quiet",
     "_version",
@@ -21,10 +22,10 @@ LEARNING = {"archs", "data", "explain", "loading", "recipes", "training"}
 MAY_IMPORT = {
     **{part: set() for part in LOW},
     "folding": {"layers"},
-    "archs": {"layers", "loading", "weight_files"},  # to start from a model of one's own
+    "archs": {"layers", "loading", "spelling", "weight_files"},  # to start from one's own
     "data": set(),
     "loading": set(),
-    "training": {"losses", "metrics", "runs"},
+    "training": {"losses", "metrics", "runs", "spelling"},
     "explain": {"answers", "archs", "layers", "training"},
     "convert": {"archs", "layers", "runs", "weight_files"},
     "recipes": {"archs", "data", "layers", "losses", "training"},
@@ -69,7 +70,7 @@ MAY_IMPORT = {
     "transfer": LOW
     | LEARNING
     | {"borders", "evaluation", "inspection", "narration", "preparation", "report"},
-    "cli": LOW | LEARNING,
+    "cli": LOW | LEARNING | {"preparation"},
 }
 COMMANDS = {
     "bench",

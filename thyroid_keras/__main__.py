@@ -1,7 +1,11 @@
 """python -m thyroid_keras: lists the commands."""
 
+import shlex
+import sys
+
 import thyroid_keras
 from thyroid_keras.cli import DISCLAIMER
+from thyroid_keras.spelling import suggestion
 
 COMMANDS = {
     "train": "from data to a trained, judged and reported model",
@@ -20,8 +24,16 @@ COMMANDS = {
 }
 
 
-def main():
-    """Prints the commands."""
+def main(arguments=None):
+    """Prints the commands; told one in place of its module, says how it is called."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if words and words[0] not in ("-h", "--help"):
+        name = words[0]
+        meant = f"call it as `python -m thyroid_keras.{shlex.join(words)}`"
+        if name not in COMMANDS:
+            meant = f"no such command.{suggestion(name, COMMANDS)} Commands: {', '.join(COMMANDS)}"
+        print(f"error: {name}: {meant}", file=sys.stderr)
+        sys.exit(2)
     print(f"thyroid_keras {thyroid_keras.__version__}. {DISCLAIMER}\n")
     print("python -m thyroid_keras.<command> --help\n")
     for name, what in COMMANDS.items():

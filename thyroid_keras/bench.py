@@ -2,9 +2,6 @@
 
 from thyroid_keras import cli
 from thyroid_keras.benchmarking import bench
-from thyroid_keras.preparation import SCALES
-from thyroid_keras.recipes import RECIPES
-from thyroid_keras.training.backend import PRECISIONS
 
 
 def main(arguments=None):
@@ -13,23 +10,13 @@ def main(arguments=None):
         "bench",
         "Measures training, prediction and the making of batches on this machine, beside the "
         "machine's own ceiling: the fastest plain convolution or matrix product in between.",
-        "Let nothing else run meanwhile. `train --arch NAME --set help` lists the settings.",
+        example="--arch cs_agnet --set batch_size=16",
+        more="Let nothing else run meanwhile.",
     )
+    cli.add_shared(parser, "--arch", "--recipe", "--set", "--precision")
     add = parser.add_argument
-    add("--arch", required=True, choices=sorted(RECIPES), help="network")
-    add("--recipe", choices=SCALES, help="whose settings. Default: quick without a GPU")
-    add(
-        "--set",
-        dest="settings",
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="FIELD=VALUE",
-        help="replaces settings of the recipe, e.g. batch_size=16",
-    )
-    add("--precision", choices=PRECISIONS, default="auto", help="of the arithmetic")
-    add("--seconds", type=float, default=60.0, help="how long to measure, s")
-    add("--steps", type=int, help="how many training steps to measure instead")
+    add("--seconds", type=float, metavar="S", default=60.0, help="how long to measure")
+    add("--steps", type=int, metavar="N", help="how many training steps to measure instead")
     add(
         "--profile",
         nargs="?",

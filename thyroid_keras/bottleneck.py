@@ -1,8 +1,6 @@
 """python -m thyroid_keras.bottleneck: a known network's features, and a classifier of them."""
 
 from thyroid_keras import cli
-from thyroid_keras.data.readers import FORMATS
-from thyroid_keras.preparation import ON_BAD
 from thyroid_keras.transfer import (
     CACHE,
     CLASSIFIERS,
@@ -14,10 +12,10 @@ from thyroid_keras.transfer import (
 )
 
 PHANTOM = {
-    "patients": "of the phantom",
-    "views": "of each of them",
+    "patients": "how many the phantom has",
+    "views": "pictures of each of them",
     "typicality": "how much more typical than in life its nodules are",
-    "text_leak": "share of its pictures with words that give the class away",
+    "text_leak": "share, 0 to 1, of its pictures with words that give the class away",
 }
 
 
@@ -29,7 +27,9 @@ def main(arguments=None):
         "cross-validates a classifier of what comes out, whole groups held out, with augmented "
         "copies of the training images. Leaves a folder with figures, report, the classifier of "
         "all images and the network.",
-        "Several data sets of the same classes are joined, and judged each alone too.",
+        example="--data PATH --features vgg16 --classifier fc",
+        more="Several data sets of the same classes are joined, and judged each alone too. Of "
+        "several kinds of labels it takes malignancy, unless --target says otherwise.",
     )
     add, usual = parser.add_argument, Settings()
     add("--data", nargs="+", metavar="PATH", help="as for train, several; default: the phantom")
@@ -48,26 +48,36 @@ def main(arguments=None):
         "none: random ones",
     )
     add("--image-size", type=int, metavar="PX", help="side; default: that of Keras's weights")
-    add("--alpha", type=float, help="width of a MobileNet; default: that of an .npz file, else 1")
+    add(
+        "--alpha",
+        type=float,
+        metavar="WIDTH",
+        help="width of a MobileNet; default: that of an .npz file, else 1",
+    )
     add("--pooling", choices=POOLINGS, help="default: flatten for the VGGs, else average")
     add("--kernel", choices=KERNELS, default=usual.kernel, help="of the SVM")
     add("--scale", action="store_true", help="standardise each feature first")
-    add("--copies", type=int, default=usual.copies, help="augmented ones of each training image")
+    add(
+        "--copies",
+        type=int,
+        metavar="N",
+        default=usual.copies,
+        help="augmented ones of each training image",
+    )
     add("--folds", type=int, default=usual.folds, metavar="K", help="how many, at least 2")
     add(
         "--augment-before-split",
         action="store_true",
         help="reproduce the leak too, and show its figure beside the right one",
     )
-    add("--target", help="which labels, where the data has several; default: malignancy")
-    add("--format", choices=sorted(FORMATS), help="of the data, if not recognised")
+    cli.add_shared(parser, "--target", "--format", "--on-bad", "--seed")
     add(
         "--borders",
         default=usual.borders,
         metavar="HOW",
         help="of the pictures, removed: none, classical, or the run of a border_unet",
     )
-    add("--views", choices=VIEWS, default=usual.views, help="double ones: as they are, or apart")
+    add("--views", choices=VIEWS, default=usual.views, help="double ones: keep or split")
     for name in ("patients", "views", "typicality", "text_leak"):
         value = getattr(usual, f"phantom_{name}")
         flag = f"--phantom-{name.replace('_', '-')}"
@@ -75,8 +85,6 @@ def main(arguments=None):
     add("--out", metavar="DIR", help="folder; default: a new one below runs/")
     add("--resume", action="store_true", help="begin again in the folder of a run that was stopped")
     add("--cache", default=CACHE, metavar="DIR", help="keeps the features for the next time")
-    add("--seed", type=int, default=usual.seed, help="of folds, copies and random weights")
-    add("--on-bad", choices=ON_BAD, default=usual.on_bad, help="faulty files: end, or leave out")
     cli.run(bottleneck, **vars(parser.parse_args(arguments)))
 
 

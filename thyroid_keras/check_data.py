@@ -1,9 +1,7 @@
 """python -m thyroid_keras.check_data: everything wrong with a data set, and what is in it."""
 
 from thyroid_keras import cli
-from thyroid_keras.data.readers import FORMATS
 from thyroid_keras.data_report import check_data
-from thyroid_keras.preparation import ON_BAD
 
 
 def main(arguments=None):
@@ -12,11 +10,11 @@ def main(arguments=None):
         "check_data",
         "Checks every file of a data set and lists all that is wrong with it, at once, with a "
         "summary of what it holds. Exit status 0 where it can be trained on, 2 where not.",
+        example="PATH --shortcuts",
     )
     add = parser.add_argument
     add("path", metavar="PATH", help="folder, manifest.csv or packed .npz")
-    add("--target", help="which labels, where the data has several, e.g. calcification")
-    add("--format", choices=sorted(FORMATS), help="of the data, if not recognised")
+    cli.add_shared(parser, "--target", "--format", "--on-bad")
     add("--folds", type=int, metavar="K", help="for a cross-validation: enough groups for K folds?")
     add(
         "--shortcuts",
@@ -30,7 +28,6 @@ def main(arguments=None):
         help="how borders and text are removed before shortcuts are looked for, as by the setting "
         "of that name of `train`",
     )
-    add("--on-bad", choices=ON_BAD, default="fail", help="skip: faulty files are left out")
     add("--json", metavar="FILE", help="writes all that was found to FILE, too")
     cli.run(check_data, **vars(parser.parse_args(arguments)))
 

@@ -1,14 +1,20 @@
 """What all commands share: how they ask, complain and end."""
 
 import argparse
+import shutil
 import signal
 import sys
+import textwrap
 
 from thyroid_keras.data.pictures import ImageError
+from thyroid_keras.data.readers import FORMATS
 from thyroid_keras.data.samples import DataError
 from thyroid_keras.loading import ModelError
+from thyroid_keras.preparation import ON_BAD, SCALES
+from thyroid_keras.recipes import RECIPES
 from thyroid_keras.runs import RunError
 from thyroid_keras.training import CheckpointError, Diverged, Interrupted, SettingError
+from thyroid_keras.training.backend import PRECISIONS
 from thyroid_keras.weight_files.errors import ConvertError
 
 USER_ERRORS = (
@@ -21,24 +27,88 @@ USER_ERRORS = (
     SettingError,
 )
 DISCLAIMER = "Research use only; not a medical device."
+MAX_SEED = 2**32 - 1
 
 
-class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows a default where there is one."""
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows a default where there is one, and examples as they are typed."""
 
     def _get_help_string(self, action):
-        shown = action.default not in (None, False, [], argparse.SUPPRESS)
-        return super()._get_help_string(action) if shown else action.help
+        nothing = action.default in (None, [], argparse.SUPPRESS) or action.default is False
+        return action.help if nothing else super()._get_help_string(action)
 
 
-def parser(command, description, epilog=None):
-    """Returns an `argparse` parser for `python -m thyroid_keras.<command>`."""
+def parser(command, description, *, example, more=""):
+    """Returns an `argparse` parser for `python -m thyroid_keras.<command>`.
+
+    Args:
+        command: its name.
+        description: sentences that say what it does.
+        example: arguments of an example, a command per line.
+        more: sentences that follow the options.
+    """
+    width = max(shutil.get_terminal_size().columns - 2, 40)
+    lines = [f"  python -m thyroid_keras.{command} {line}" for line in example.splitlines()]
     return argparse.ArgumentParser(
         prog=f"python -m thyroid_keras.{command}",
-        description=f"{description} {DISCLAIMER}",
-        epilog=epilog,
+        description=textwrap.fill(f"{description} {DISCLAIMER}", width),
+        epilog="\n".join([*textwrap.wrap(more, width), "", "Example:", *lines]).lstrip(),
         formatter_class=_Formatter,
     )
+
+
+def seed(text):
+    """Returns a seed as an int; the type of `--seed`."""
+    if not text.isascii() or not text.isdigit() or int(text) > MAX_SEED:
+        raise argparse.ArgumentTypeError(f"must be from 0 to {MAX_SEED}. Received: seed={text}")
+    return int(text)
+
+
+SHARED = {
+    "--arch": {
+        "required": True,
+        "metavar": "NAME",
+        "help": f"network, one of {', '.join(sorted(RECIPES))}",
+    },
+    "--data": {
+        "metavar": "PATH",
+        "help": "folder, manifest.csv or packed .npz; default: the phantom, simulated ultrasound",
+    },
+    "--target": {
+        "metavar": "LABELS",
+        "help": "which labels, where the data has several, e.g. calcification",
+    },
+    "--format": {"choices": sorted(FORMATS), "help": "of the data; default: as recognised"},
+    "--recipe": {
+        "choices": SCALES,
+        "help": "quick: minutes; paper: the paper's settings; default: quick without a GPU",
+    },
+    "--set": {
+        "dest": "settings",
+        "action": "extend",
+        "nargs": "+",
+        "default": [],
+        "metavar": "FIELD=VALUE",
+        "help": "replaces settings of the recipe; `train --arch NAME --set help` lists them",
+    },
+    "--seed": {"type": seed, "default": 0, "metavar": "N", "help": "of all that is random"},
+    "--precision": {
+        "choices": PRECISIONS,
+        "default": "auto",
+        "help": "of the arithmetic; auto: the fastest that this machine computes in",
+    },
+    "--on-bad": {
+        "choices": ON_BAD,
+        "default": "fail",
+        "help": "faulty files: fail: end and list them; skip: leave them out and count them",
+    },
+}
+
+
+def add_shared(parser, *names):
+    """Adds options that mean the same in every command, by their names in `SHARED`."""
+    for name in names:
+        parser.add_argument(name, **SHARED[name])
 
 
 def run(function, **arguments):

@@ -10,13 +10,14 @@ def main(arguments=None):
         "compare",
         "Compares two runs, or two cross-validations, on the same test images: differences with "
         "95 % intervals by resampled patients, DeLong's test, McNemar's test.",
+        example="runs/ag_sononet runs/sononet --out comparison",
     )
     add = parser.add_argument
-    add("folder_a", metavar="RUN", help="run folder")
+    add("folder_a", metavar="RUN", help="folder of a run, of a crossval or of a bottleneck")
     add("folder_b", metavar="RUN", help="the one that is subtracted")
-    add("--json", metavar="FILE", help="where to write the result")
+    add("--json", metavar="FILE", help="writes the result to FILE, too")
     add("--out", metavar="DIR", help="folder for comparison.json and the ROC curves of both")
-    add("--seed", type=int, default=0, help="of the resampling")
+    cli.add_shared(parser, "--seed")
     cli.run(compare, **vars(parser.parse_args(arguments)))
 
 

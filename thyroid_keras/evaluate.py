@@ -10,6 +10,7 @@ def main(arguments=None):
         "evaluate",
         "Judges the model of a run: metrics with 95 % intervals, predictions, plots, report. Of a "
         "crossval it pools the folds once more, and judges other images by the ensemble.",
+        example="runs/fan --data PATH",
     )
     parser.add_argument("folder", metavar="RUN", help="folder of a run or of a crossval")
     parser.add_argument(

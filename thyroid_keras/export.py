@@ -37,10 +37,11 @@ def main(arguments=None):
         "Exports the model of a run: as a TensorFlow SavedModel that answers the bytes of "
         "PNG, JPEG and BMP pictures, decoding included; or as LiteRT files for phones (float32, "
         "float16, int8) and a page that runs the network in any browser, offline.",
-        "Pictures that EXIF wants turned, and other formats, a SavedModel answers with an error: "
-        "store them upright as PNG first. One such picture fails its whole batch.",
+        example="runs/cs_agnet --to saved_models/nodules\nruns/cs_agnet --format litert",
+        more="Pictures that EXIF wants turned, and other formats, a SavedModel answers with an "
+        "error: store them upright as PNG first. One such picture fails its whole batch.",
     )
-    parser.add_argument("folder", metavar="RUN", help="run folder")
+    parser.add_argument("folder", metavar="RUN", help="folder of a run or of a crossval")
     parser.add_argument(
         "--to",
         metavar="saved_models/NAME",

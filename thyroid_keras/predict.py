@@ -8,9 +8,14 @@ from thyroid_keras.transfer.prediction import predict as predict_by_features
 
 def main(arguments=None):
     """Parses the command line and predicts."""
-    parser = cli.parser("predict", "Predicts pictures with the model of a run.")
+    parser = cli.parser(
+        "predict",
+        "Predicts pictures with the model of a run: a row each of its class and probabilities, and "
+        "a mask where the network draws one.",
+        example="runs/cs_agnet picture.png folder --out predictions.csv",
+    )
     add = parser.add_argument
-    add("folder", metavar="RUN", help="run folder")
+    add("folder", metavar="RUN", help="folder of a run, of a crossval or of a bottleneck")
     add("images", metavar="IMAGE", nargs="+", help="pictures, or folders of pictures")
     add("--out", metavar="FILE.csv", default="predictions.csv", help="a row per picture")
     chosen = parser.parse_args(arguments)

@@ -15,6 +15,7 @@ from thyroid_keras.data.split_file import read_split, write_split
 from thyroid_keras.data.splits import make_folds, make_splits
 from thyroid_keras.recipes import RECIPES
 from thyroid_keras.runs import RunError, atomic
+from thyroid_keras.spelling import suggestion
 from thyroid_keras.training import SettingError, override
 from thyroid_keras.training.backend import gpu_capability
 
@@ -39,7 +40,8 @@ def choose_recipe(arch, scale, settings, *, check=True):
     if arch not in RECIPES:
         known = ", ".join(sorted(RECIPES))
         also = "" if arch not in list_archs() else " (it can be built, but has no recipe yet)"
-        raise SettingError(f"--arch must be one of {known}{also}. Received: arch={arch!r}")
+        meant = suggestion(arch, RECIPES)
+        raise SettingError(f"--arch must be one of {known}{also}.{meant} Received: arch={arch!r}")
     if scale is None:
         scale = "paper" if gpu_capability() else "quick"
     if scale not in SCALES:

@@ -1,11 +1,9 @@
 """python -m thyroid_keras.table: one table of one paper as a grid of runs."""
 
 from thyroid_keras import cli
-from thyroid_keras.data.readers import FORMATS
-from thyroid_keras.preparation import ON_BAD, SCALES
+from thyroid_keras.preparation import SCALES
 from thyroid_keras.recipes import LEDGER, TABLES
 from thyroid_keras.tables import all_tables, table, write_claims
-from thyroid_keras.training.backend import PRECISIONS
 
 # of all tables together, and the options of each
 TOGETHER = {
@@ -21,19 +19,19 @@ def main(arguments=None):
         "Trains every row of a paper's table and sets ours beside the paper's: table.csv, "
         "table.md, report.html and figures. Killed or stopped at any moment, the same command "
         "goes on where it was.",
-        f"Tables: {', '.join(TABLES)}; --list says what they are. `all` makes one after the other "
-        "and then `claims`, the ledger of what the papers claim, which trains nothing.",
+        example="cs_agnet_1 --jobs 2\nall --minutes 90",
+        more=f"Tables: {', '.join(TABLES)}; --list says what they are. `all` makes one after the "
+        "other and then `claims`, the ledger of what the papers claim, which trains nothing.",
     )
     add = parser.add_argument
     add("name", metavar="NAME", nargs="?", help="of the table")
     add("--list", action="store_true", help="say which tables there are, and their rows")
-    add("--data", metavar="PATH", help="as for train; default: the phantom")
-    add("--target", help="which labels, where the data has several, e.g. calcification")
-    add("--format", choices=sorted(FORMATS), help="of the data, if not recognised")
+    cli.add_shared(parser, "--data", "--target", "--format", "--on-bad")
+    cli.add_shared(parser, "--set", "--seed", "--precision")
     add(
         "--scale",
         choices=SCALES,
-        help="quick: minutes, one split; paper: the paper's settings and folds. Default: quick "
+        help="quick: minutes, one split; paper: the paper's settings and folds; default: quick "
         "without a GPU",
     )
     add(
@@ -49,18 +47,6 @@ def main(arguments=None):
         "tables/ag_sononet-SCALE and tables/fan-SCALE; of `all` and `claims` the folder of all "
         "tables, default: tables",
     )
-    add(
-        "--set",
-        dest="settings",
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="FIELD=VALUE",
-        help="replaces settings of all rows; see `train --arch NAME --set help`",
-    )
-    add("--seed", type=int, default=0, help="of splits, weights and batches")
-    add("--precision", choices=PRECISIONS, default="auto", help="of the arithmetic")
-    add("--on-bad", choices=ON_BAD, default="fail", help="faulty files: end, or leave them out")
     add("--jobs", type=int, metavar="N", help="trainings at a time; default: 1, per machine")
     add(
         "--ray",
@@ -73,7 +59,7 @@ def main(arguments=None):
         "--minutes",
         type=float,
         metavar="N",
-        help="end after so many, with exit status 143; the same command goes on",
+        help="end after so many minutes, with exit status 143; the same command goes on",
     )
     chosen = vars(parser.parse_args(arguments))
     if chosen.pop("list"):

@@ -16,6 +16,7 @@ from thyroid_keras.archs.small_cnn import small_cnn
 from thyroid_keras.archs.sononet import ag_sononet, sononet
 from thyroid_keras.archs.vgg import vgg16, vgg19
 from thyroid_keras.archs.vgg_attention import vgg_att3
+from thyroid_keras.spelling import suggestion
 
 ARCHS = {
     "ag_sononet": ag_sononet,
@@ -66,5 +67,6 @@ def build(name, **arguments):
         ValueError: if the name is unknown.
     """
     if name not in ARCHS:
-        raise ValueError(f"`name` must be one of {list_archs()}. Received: name={name!r}")
+        meant = suggestion(name, ARCHS)
+        raise ValueError(f"`name` must be one of {list_archs()}.{meant} Received: name={name!r}")
     return ARCHS[name](**arguments)

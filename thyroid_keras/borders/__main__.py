@@ -11,8 +11,9 @@ def main(arguments=None):
         "borders",
         "Blackens what lies outside the ultrasound sector, fills text and calipers inside it, and "
         "writes each picture without them and beside what it was before.",
-        "A run does the same to every picture that it reads: `train --set borders=classical`, or "
-        "borders= and the folder of a border_unet.",
+        example="picture.png folder --out clean",
+        more="A run does the same to every picture that it reads: `train --set borders=classical`, "
+        "or borders= and the folder of a border_unet.",
     )
     add = parser.add_argument
     add("images", metavar="IMAGE", nargs="+", help="pictures, or folders of pictures")

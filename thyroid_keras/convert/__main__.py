@@ -13,6 +13,7 @@ def main(arguments=None):
         "convert",
         "Writes a checkpoint of the authors' PyTorch or Lasagne code, or of torchvision, as a "
         ".keras file. Nothing in the checkpoint is executed.",
+        example="checkpoint.pth --arch ag_sononet --out ag_sononet.keras",
     )
     add = parser.add_argument
     add(

@@ -6,9 +6,14 @@ from thyroid_keras.explanation import METHODS, explain
 
 def main(arguments=None):
     """Parses the command line and draws the maps."""
-    parser = cli.parser("explain", "Draws where the network of a run looks, beside each picture.")
+    parser = cli.parser(
+        "explain",
+        "Draws where the network of a run looks, beside each picture.",
+        example="runs/cs_agnet picture.png --out maps\n"
+        "runs/fan folder --out maps --method cam --beside runs/gap",
+    )
     add = parser.add_argument
-    add("folder", metavar="RUN", help="run folder")
+    add("folder", metavar="RUN", help="folder of a run or of a crossval")
     add("images", metavar="IMAGE", nargs="+", help="pictures, or folders of pictures")
     add("--out", metavar="DIR", required=True, help="folder for the pictures and boxes.json")
     add(

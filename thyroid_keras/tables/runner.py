@@ -17,6 +17,7 @@ from thyroid_keras.preparation import targets_of
 from thyroid_keras.recipes import TABLES
 from thyroid_keras.runs import Run, RunError, command_line
 from thyroid_keras.signals import SignalGuard
+from thyroid_keras.spelling import suggestion
 from thyroid_keras.tables.cells import Options, check_begun, choose_recipes, chosen_scale, plan
 from thyroid_keras.tables.cluster import run_on_ray
 from thyroid_keras.tables.contents import contents
@@ -128,7 +129,10 @@ def table(
 def _choose(name, rows, scale):
     """The table, and those of its rows that are wanted, in its order."""
     if name not in TABLES:
-        raise SettingError(f"no such table; choose among {', '.join(TABLES)}. Received: {name!r}")
+        raise SettingError(
+            f"no such table; choose among {', '.join(TABLES)}.{suggestion(name, TABLES)} "
+            f"Received: name={name!r}"
+        )
     paper = TABLES[name]
     known = [row.name for row in paper.rows]
     if unknown := [row for row in rows or () if row not in known]:

@@ -6,6 +6,8 @@ import re
 import types
 import typing
 
+from thyroid_keras.spelling import suggestion
+
 
 class SettingError(ValueError):
     """A recipe was asked for a field it lacks, or given a value of the wrong kind."""
@@ -84,7 +86,8 @@ def override(recipe, assignments, *, check=True):
             problems.append(f"--set takes FIELD=VALUE. Received: {assignment!r}")
         elif name not in fields:
             problems.append(
-                f"--set {name}: no such field of {recipe.arch}. Fields: {', '.join(fields)}"
+                f"--set {name}: no such field of {recipe.arch}.{suggestion(name, fields)} "
+                f"Fields: {', '.join(fields)}"
             )
         else:
             try:
@@ -93,7 +96,7 @@ def override(recipe, assignments, *, check=True):
                 problems.append(f"--set {name}: {error}. Received: {text.strip()!r}")
     recipe = dataclasses.replace(recipe, **values)
     if problems := problems + (recipe.problems() if check else []):
-        raise SettingError("\n".join(problems))
+        raise SettingError("\n".join(dict.fromkeys(problems)))
     return recipe
 
 
