@@ -4,11 +4,14 @@ import importlib
 import shlex
 
 import pytest
+from PIL import Image
 
 import thyroid_keras as tk
 from thyroid_keras import cli
 from thyroid_keras.__main__ import COMMANDS
 from thyroid_keras.__main__ import main as overview
+from thyroid_keras.data.readers import FORMATS
+from thyroid_keras.runs import RunError, require_writable
 
 
 def main_of(command):
@@ -82,3 +85,56 @@ def test_a_command_after_a_space_is_told_its_module(capsys):
     overview(["--help"])
     said = capsys.readouterr().out
     assert all(command in said for command in COMMANDS)
+
+
+ORDER = {
+    "check_data": ("data", "--json", "{out}"),
+    "borders": ("data", "--out", "{out}"),
+    "compare": ("runs/a", "runs/b", "--json", "{out}"),
+    "compare to a folder": ("runs/a", "runs/b", "--out", "{out}"),
+    "explain": ("runs/a", "picture.png", "--out", "{out}"),
+}
+
+
+@pytest.mark.parametrize("case", ORDER)
+def test_what_cannot_be_written_is_said_first(case, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "note.txt").write_text("no folder")
+    arguments = [word.format(out="note.txt/out") for word in ORDER[case]]
+    status, _, said = ends(main_of(case.split()[0]), arguments, capsys)
+    assert status == 2 and said.startswith("error: note.txt/out") and "cannot be written" in said
+    assert "--resume" not in said and [path.name for path in tmp_path.iterdir()] == ["note.txt"]
+
+
+def test_asking_whether_a_file_can_be_written_leaves_nothing(tmp_path):
+    require_writable(None, tmp_path / "new" / "deep" / "file.csv", tmp_path / "file.csv")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "old.csv").write_text("old")
+    require_writable(tmp_path / "kept" / "old.csv")
+    with pytest.raises(RunError, match="kept: cannot be written, Is a directory") as caught:
+        require_writable(tmp_path / "kept", tmp_path / "kept" / "old.csv" / "x")
+    assert len(str(caught.value).splitlines()) == 2
+    assert (tmp_path / "kept" / "old.csv").read_text() == "old"
+
+
+def test_holiday_pictures_are_told_how_to_lie(tmp_path, capsys):
+    folder = tmp_path / "Urlaub in Österreich"
+    folder.mkdir()
+    Image.new("RGB", (40, 30), (9, 200, 90)).save(folder / "IMG 1.jpg")
+    for command, arguments in {
+        "check_data": [folder],
+        "train": ["--arch", "fan", "--data", folder],
+        "table": ["fan_2", "--data", folder],
+    }.items():
+        status, _, said = ends(main_of(command), arguments, capsys)
+        assert status == 2 and "'IMG 1.jpg'" in said and str(folder) in said
+        accepted = [line for line in said.splitlines() if line.startswith("  - ")]
+        assert len(accepted) == len(FORMATS) and "<class>" in accepted[0]
+
+
+def test_limits_of_all_tables_are_checked_before_the_first(capsys):
+    for words in (["all"], ["cs_agnet_1"]):
+        words = [*words, "--minutes", "0", "--jobs", "0"]
+        status, _, said = ends(main_of("table"), words, capsys)
+        assert status == 2 and "minutes=0.0" in said and "jobs=0" in said

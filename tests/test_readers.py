@@ -201,7 +201,7 @@ def test_anything_else_is_refused_with_what_is_accepted(tmp_path):
         ("notes.txt", "a file of type .txt"),
     ):
         (problem,) = problems_of(read, tmp_path / name)
-        assert f"is {found}. Accepted: " in problem
+        assert f"is {found}. Accepted:\n" in problem
         assert all(format.layout in problem for format in FORMATS.values())
     assert "no such file or folder" in problems_of(read, tmp_path / "absent")[0]
     assert "sorted by class" in problems_of(read, tmp_path / "holiday", format="folder")[0]

@@ -10,8 +10,9 @@ from thyroid_keras.data.labels import listed
 from thyroid_keras.narration import COMPARED, verdict, versus
 from thyroid_keras.report import Answers, paired_roc, read_answers, save_figure
 from thyroid_keras.report.style import counted
-from thyroid_keras.runs import Run, RunError, read_csv, write_json
+from thyroid_keras.runs import Run, RunError, read_csv, require_writable, write_json
 
+RESULT = "comparison.json"
 NO_DELONG = "DeLong's test is for two classes; the macro AUC has an interval by {}"
 
 LEAKS = (
@@ -65,6 +66,7 @@ def compare(folder_a, folder_b, *, json=None, out=None, seed=0, say=print):
         RunError: if a run is not finished or its network names no class, or with all that
             differs in their images.
     """
+    require_writable(json, out and pathlib.Path(out) / RESULT)
     a, b = _read(folder_a), _read(folder_b)
     if problems := _misfits(a, b):
         raise RunError("\n".join(problems))
@@ -193,7 +195,7 @@ def _settings(a, b):
 
 
 def _write(folder, result, a, b, seed):
-    write_json(folder / "comparison.json", result)
+    write_json(folder / RESULT, result)
     names = a.answers.class_names
     if len(names) == 2 and len(set(a.answers.labels)) == 2:
         scores = {

@@ -9,7 +9,7 @@ import rich.table
 
 from thyroid_keras.borders import border_remover
 from thyroid_keras.data.audit import audit
-from thyroid_keras.runs import write_json
+from thyroid_keras.runs import require_writable, write_json
 from thyroid_keras.shortcuts import audit_shortcuts
 from thyroid_keras.training import SettingError
 
@@ -51,6 +51,7 @@ def check_data(
     """
     if folds is not None and folds < 2:
         raise SettingError(f"--folds must be at least 2. Received: folds={folds}")
+    require_writable(json)
     clean = border_remover(borders)
     found = audit(os.fspath(path), target=target, format=format, num_folds=folds)
     console = rich.console.Console(highlight=False, soft_wrap=True)

@@ -29,11 +29,12 @@ from thyroid_keras.explain import (
 )
 from thyroid_keras.inspection import open_pictures, stem
 from thyroid_keras.loading import load
-from thyroid_keras.runs import Run, RunError, write_png, write_text
+from thyroid_keras.runs import Run, RunError, require_writable, write_png, write_text
 
 NAMES = {"cam": "class map", "gradcam": "Grad-CAM"}
 METHODS = ("attention", *NAMES)
 BATCH_SIZE = 16
+BOXES = "boxes.json"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,10 +73,11 @@ def explain(folder, images, *, out, method="attention", beside=(), layer=None, s
         The content of `boxes.json`.
 
     Raises:
-        RunError: if a run is not finished, its network has no such maps, or the runs split
-            double views differently.
+        RunError: if a run is not finished, its network has no such maps, the runs split
+            double views differently, or `out` cannot be written.
         DataError: with every file that is not a picture; nothing is written then.
     """
+    require_writable(Path(out) / BOXES)
     viewers = _viewers([folder, *beside], images, method, layer)
     looks = [_look(viewer, method, layer) for viewer in viewers]
     cut = _mask_threshold(folder) if method == "cam" else None
@@ -96,7 +98,7 @@ def explain(folder, images, *, out, method="attention", beside=(), layer=None, s
             write_png(Path(out) / f"{stem(sample.name, i)}_mask.png", mask * np.uint8(255))
         drawing = compare_maps(picture, maps, boxes=drawn, signed=method == "cam")
         write_png(Path(out) / f"{stem(sample.name, i)}_{method}.png", drawing)
-    write_text(Path(out) / "boxes.json", json.dumps(boxes, indent=2) + "\n")
+    write_text(Path(out) / BOXES, json.dumps(boxes, indent=2) + "\n")
     what = (
         f"the maps {', '.join(maps)}" if method == "attention" else f"its answer's {NAMES[method]}"
     )

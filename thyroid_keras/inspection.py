@@ -16,7 +16,7 @@ from thyroid_keras.loading import load
 from thyroid_keras.metrics import decide
 from thyroid_keras.prediction import input_size
 from thyroid_keras.prediction import predict as predict_store
-from thyroid_keras.runs import Run, RunError, write_csv, write_png
+from thyroid_keras.runs import Run, RunError, require_writable, write_csv, write_png
 
 
 def predict(folder, images, *, out="predictions.csv", say=print):
@@ -40,6 +40,7 @@ def predict(folder, images, *, out="predictions.csv", say=print):
         DataError: with every file that is not a picture; nothing is written then.
     """
     run = Run.open(folder, "model", "metrics")
+    require_writable(out)
     model = fold_batch_norm(load(folder))
     class_names = run.read_config()["data"]["class_names"]
     found = run.read_metrics()

@@ -13,7 +13,7 @@ from thyroid_keras.data.pictures import ImageError
 from thyroid_keras.data.progress import track
 from thyroid_keras.data.samples import DataError
 from thyroid_keras.report.style import SKY, VERMILION, new_figure, plain
-from thyroid_keras.runs import write_png
+from thyroid_keras.runs import require_writable, write_png
 
 GAP_PX = 8
 
@@ -37,6 +37,7 @@ def remove_borders(images, *, out, method="classical", views="keep", say=print):
         DataError: with every file that is not a picture; nothing is written then.
         RunError: if `out` cannot be written.
     """
+    require_writable(Path(out) / "picture.png")
     clean = border_remover(method)
     pictures, problems = [], []
     for path in find_pictures(images):

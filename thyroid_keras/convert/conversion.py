@@ -12,7 +12,7 @@ from thyroid_keras.convert.sononet import (
     sononet_from_torch,
     torch_names,
 )
-from thyroid_keras.runs import atomic
+from thyroid_keras.runs import atomic, require_writable
 from thyroid_keras.weight_files.checkpoint import read_checkpoint
 from thyroid_keras.weight_files.errors import ConvertError
 
@@ -63,6 +63,7 @@ def convert(
         raise ConvertError([*problems, *error.problems]) from error
     if problems:
         raise ConvertError(problems)
+    require_writable(out)
     try:
         model = _model(arch, arrays, image_size, chosen)
     except ValueError as error:

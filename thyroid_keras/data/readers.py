@@ -107,20 +107,41 @@ def read(path, *, target=None, format=None, on_bad="fail", **options):
         ValueError: if `format` is unknown.
     """
     path = os.fspath(path)
+    try:
+        return _read(path, target, format_of(path, format), on_bad=on_bad, **options)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path, error):
+    name, reason = shown(error.filename or path), error.strerror or error
+    return DataError([f"{name}: cannot be read ({reason}); check its permissions"])
+
+
+def format_of(path, format=None):
+    """Returns the name of the format in which a data set is to be read.
+
+    Args:
+        path: file or folder.
+        format: one of `FORMATS`, which is then believed; `None`: recognised by the layout.
+
+    Raises:
+        DataError: if nothing is there, or no format fits.
+        ValueError: if `format` is unknown.
+    """
+    path = os.fspath(path)
     if format is not None and format not in FORMATS:
         raise ValueError(f"`format` must be one of {tuple(FORMATS)}. Received: format={format!r}")
     if name_fault(path) or not os.path.exists(path):
         fault = name_fault(path) or "no such file or folder; check the path"
         raise DataError([f"{shown(path)}: {fault}"])
     try:
-        return _read(path, target, format, on_bad=on_bad, **options)
+        if found := format or recognise(path):
+            return found
     except OSError as error:
-        raise DataError(
-            [
-                f"{shown(error.filename or path)}: cannot be read ({error.strerror or error}); "
-                "check its permissions"
-            ]
-        ) from error
+        raise _unreadable(path, error) from error
+    accepted = "".join(f"\n  - {f.layout}" for f in reversed(FORMATS.values()))
+    raise DataError([f"{path}: is {_describe(path)}. Accepted:{accepted}"])
 
 
 def recognise(path):
@@ -129,10 +150,6 @@ def recognise(path):
 
 
 def _read(path, target, format, **options):
-    format = format or recognise(path)
-    if format is None:
-        accepted = "; ".join(f.layout for f in FORMATS.values())
-        raise DataError([f"{path}: is {_describe(path)}. Accepted: {accepted}"])
     chosen = FORMATS[format]
     if target is None:
         return chosen.read(path, **options)

@@ -16,6 +16,7 @@ from thyroid_keras.runs.files import (
 )
 from thyroid_keras.runs.folder import Run, default_folder
 from thyroid_keras.runs.pictures import write_png
+from thyroid_keras.runs.writable import require_writable
 
 __all__ = [
     "Run",
@@ -29,6 +30,7 @@ __all__ = [
     "make_folder",
     "read_csv",
     "read_json",
+    "require_writable",
     "way_on",
     "write_bytes",
     "write_csv",

@@ -53,7 +53,7 @@ def atomic(path):
     except OSError as error:
         raise RunError(
             f"{path}: cannot be written, {error.strerror or error}; what was there before is "
-            "untouched. Free space or choose another folder, then go on with `--resume`. "
+            "untouched. Free space or choose another path; a run goes on with `--resume`. "
             f"Received: path={str(path)!r}"
         ) from error
     finally:

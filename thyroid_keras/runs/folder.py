@@ -162,7 +162,7 @@ class Run:
         run = cls(folder)
         if not run.folder.is_dir():
             raise RunError(
-                f"{run.folder}: there is no such folder. Give one that `train --out` made. "
+                f"{run.folder}: no such folder. Give the run folder that `train` named. "
                 f"Received: folder={str(run.folder)!r}"
             )
         wanted = [getattr(run, name) for name in ("config", *needs)]

@@ -23,6 +23,21 @@ def chosen_scale(scale):
     return scale
 
 
+def check_limits(jobs, minutes):
+    """Refuses fewer than one training at a time, and no time at all.
+
+    Raises:
+        SettingError: with both, where both are wrong; `None` is no limit.
+    """
+    problems = []
+    if jobs is not None and jobs < 1:
+        problems.append(f"--jobs must be at least 1. Received: jobs={jobs}")
+    if minutes is not None and not minutes > 0:
+        problems.append(f"--minutes must be above 0. Received: minutes={minutes}")
+    if problems:
+        raise SettingError("\n".join(problems))
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
     """What all trainings of a table share.

@@ -5,7 +5,7 @@ import time
 
 from thyroid_keras.recipes import TABLES
 from thyroid_keras.runs import RunError
-from thyroid_keras.tables.cells import chosen_scale
+from thyroid_keras.tables.cells import check_limits, chosen_scale
 from thyroid_keras.tables.claims_pages import write_claims
 from thyroid_keras.tables.runner import table
 from thyroid_keras.training import Diverged, Interrupted
@@ -34,6 +34,7 @@ def all_tables(*, out="tables", scale=None, minutes=None, seed=0, say=print, **o
         Interrupted: if a signal came or the minutes are over; everything can be resumed.
     """
     scale = chosen_scale(scale)
+    check_limits(options.get("jobs"), minutes)
     begun, failed, late = time.monotonic(), [], None
     for name, paper in TABLES.items():
         say(f"Table {name}: {paper.title}")

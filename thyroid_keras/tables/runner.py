@@ -13,12 +13,20 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from thyroid_keras.data.readers import format_of
 from thyroid_keras.preparation import targets_of
 from thyroid_keras.recipes import TABLES
 from thyroid_keras.runs import Run, RunError, command_line
 from thyroid_keras.signals import SignalGuard
 from thyroid_keras.spelling import suggestion
-from thyroid_keras.tables.cells import Options, check_begun, choose_recipes, chosen_scale, plan
+from thyroid_keras.tables.cells import (
+    Options,
+    check_begun,
+    check_limits,
+    choose_recipes,
+    chosen_scale,
+    plan,
+)
 from thyroid_keras.tables.cluster import run_on_ray
 from thyroid_keras.tables.contents import contents
 from thyroid_keras.tables.costs import costs_table, measure_costs
@@ -82,10 +90,9 @@ def table(
     until = math.inf if minutes is None else time.monotonic() + 60 * minutes
     scale = chosen_scale(scale)
     paper, wanted = _choose(name, rows, scale)
-    if jobs is not None and jobs < 1:
-        raise SettingError(f"--jobs must be at least 1. Received: jobs={jobs}")
-    if minutes is not None and not minutes > 0:
-        raise SettingError(f"--minutes must be above 0. Received: minutes={minutes}")
+    check_limits(jobs, minutes)
+    if data is not None:
+        format_of(data, format)  # before the first training is begun
     options = Options(
         scale=scale,
         data=None if data is None else os.fspath(data),

@@ -1,0 +1,43 @@
+"""Whether something can be written, asked before the work is done that makes it."""
+
+import contextlib
+import errno
+import os
+import pathlib
+import tempfile
+
+from thyroid_keras.runs.files import RunError
+
+
+def require_writable(*paths):
+    """Refuses paths that no file can be written to; leaves nothing behind.
+
+    Args:
+        *paths: of files, which may exist; their folders need not. `None` is passed over.
+
+    Raises:
+        RunError: with all that cannot be written.
+    """
+    problems = [fault for path in paths if path is not None and (fault := _fault(path))]
+    if problems:
+        raise RunError("\n".join(problems))
+
+
+def _fault(path):
+    path = pathlib.Path(path)
+    missing = [folder for folder in path.parents if not folder.exists()]
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            return None
+    except OSError as error:
+        return (
+            f"{path}: cannot be written, {error.strerror or error}. Choose another path. "
+            f"Received: path={str(path)!r}"
+        )
+    finally:
+        for folder in missing:  # the deepest comes first
+            with contextlib.suppress(OSError):
+                folder.rmdir()
