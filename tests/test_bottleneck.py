@@ -425,13 +425,14 @@ def test_pictures_are_predicted_by_the_classifier_of_all_images(folder, data, tm
     rows = read_csv(tmp_path / "found.csv")
     expected = fitted.probabilities(made.features[0][:5])[:, 1]
     assert [float(r["p_malignant"]) for r in rows] == pytest.approx(expected.tolist(), abs=1e-5)
-    decided = np.array(names)[(expected >= fitted.threshold).astype(int)]
+    threshold = Run(folder).read_metrics()["threshold"]  # which the report says
+    decided = np.array(names)[(expected >= threshold).astype(int)]
     assert [r["predicted"] for r in rows] == decided.tolist()
 
 
 def test_what_needs_a_whole_network_says_so(folder, capsys, tmp_path):
     assert "bottleneck features" in fails(evaluate.main, [folder], capsys)
-    assert "mobilenet features" in fails(export.main, [folder, "--to", tmp_path / "x"], capsys)
+    assert "--classifier fc" in fails(export.main, [folder, "--to", tmp_path / "x"], capsys)
 
 
 def test_a_run_with_a_foreign_classifier_predicts_nothing(folder, capsys, tmp_path):

@@ -63,7 +63,7 @@ MAY_IMPORT = {
     "client": set(),
     "serving": {"answers", "archs", "client", "data", "explain", "folding", "layers", "loading"}
     | {"prediction", "runs"},
-    "litert": LOW | LEARNING | {"inspection", "prediction", "preparation", "serving"},
+    "litert": LOW | LEARNING | {"inspection", "prediction", "preparation", "serving", "transfer"},
     "tables": LOW
     | LEARNING
     | {"benchmarking", "examples", "pooling", "preparation", "report", "signals", "transfer"},

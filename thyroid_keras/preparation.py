@@ -57,8 +57,8 @@ def recipe_of(config):
     """
     if "bottleneck" in config:
         raise RunError(
-            "A run of bottleneck features is judged once, out of fold, when it is made; `predict` "
-            f"and `compare` take it. Received: arch={config['arch']!r}"
+            "A run of bottleneck features is judged once, out of fold, when it is made; `predict`, "
+            f"`compare` and `export` take it. Received: arch={config['arch']!r}"
         )
     # unchecked: weights that a training began with need not be there any more
     recipe = choose_recipe(config["arch"], config["scale"], (), check=False)

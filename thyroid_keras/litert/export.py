@@ -10,7 +10,7 @@ from thyroid_keras.litert.pictures import read_pictures
 from thyroid_keras.loading import load
 from thyroid_keras.runs import Run, RunError, write_bytes, write_json, write_text
 from thyroid_keras.serving.card import model_card
-from thyroid_keras.serving.exportable import check_exportable
+from thyroid_keras.serving.exportable import check_exportable, model_name
 from thyroid_keras.serving.versions import check_target, publish
 
 CARD, PAGE, README = "model_card.json", "page.html", "README.rst"
@@ -41,11 +41,11 @@ def export(folder, *, to=None, calibration=None, say=print):
         DataError: with every fault of the pictures.
         ModelError: if the run's model is missing or damaged.
     """
-    run = Run.open(folder, "metrics")
+    run = Run.open(folder, "metrics", "model")
     config, metrics = run.read_config(), run.read_metrics()
     _check_backend()
     check_exportable(run, config)
-    to = Path(to or Path("saved_models") / f"{config['arch']}_litert")
+    to = Path(to or Path("saved_models") / f"{model_name(config)}_litert")
     check_target(to)
     model = load(folder)
     network = device_network(model)

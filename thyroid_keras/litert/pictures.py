@@ -53,6 +53,8 @@ def read_pictures(run, model, calibration=None):
         word = "given pictures"
         return _describe(used, tried, word, word)
     try:
+        if "bottleneck" in config:
+            return _of_folds(model, config)
         splits = split_data(run, config["data"]["source"], recipe_of(config), config["seed"])
     except DataError as error:
         ways = (
@@ -61,6 +63,22 @@ def read_pictures(run, model, calibration=None):
         raise DataError([*error.problems, ways]) from error
     used, tried = _read(splits.train, model, CALIBRATION), _read(splits.test, model, TRIAL)
     return _describe(used, tried, "training images", "test images")
+
+
+def _of_folds(model, config):
+    """Those of a model of all folds, which none is held out of: one fold, and the others."""
+    from thyroid_keras.transfer.data import deal  # with it comes what else reads SVMs
+    from thyroid_keras.transfer.settings import Settings
+
+    fields = [f.name for f in dataclasses.fields(Settings)]
+    dealt = deal(
+        config["bottleneck"]["sets"], Settings(**{name: config["recipe"][name] for name in fields})
+    )
+    used, tried = (
+        _read(dealt.table.select(np.flatnonzero(of)), model, most)
+        for of, most in ((dealt.folds > 0, CALIBRATION), (dealt.folds == 0, TRIAL))
+    )
+    return _describe(used, tried, "of its images", "others of its images")
 
 
 def _read(table, model, most):

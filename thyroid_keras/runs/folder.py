@@ -169,9 +169,9 @@ class Run:
         lacking = [path.name for path in wanted if not path.exists()]
         if lacking == [run.model.name] and (run.folder / "classifier.skops").exists():
             raise RunError(
-                f"{run.folder}: a classifier of bottleneck features, which `predict` and `compare` "
-                "take, and nothing else. To learn more of the images, fine-tune a network with "
-                f"`train`. Received: folder={str(run.folder)!r}"
+                f"{run.folder}: an SVM of more than two classes, or not linear, is no network, and "
+                "only `predict` and `compare` take it. `bottleneck --classifier fc` makes one. "
+                f"Received: folder={str(run.folder)!r}"
             )
         if lacking:
             raise RunError(

@@ -1,5 +1,7 @@
 """What a client and a reader must know of an exported model."""
 
+from pathlib import Path
+
 FIGURES = ("accuracy", "sensitivity", "specificity", "precision", "f1", "roc_auc", "dice")
 LIMITS = (
     "Research use only, not a medical device: no patient may be treated on its word.",
@@ -29,8 +31,14 @@ def model_card(config, metrics, model):
         "threshold_origin": metrics.get("threshold_origin"),
         "trained_on": {name: data.get(name) for name in ("name", "target", "group_unit")},
         "test": {name: metrics.get(name) for name in ("split", "n", "groups", *FIGURES)},
-        "recipe": config.get("recipe"),
+        "recipe": _without_folders(config.get("recipe")),
         "seed": config.get("seed"),
         "precision_of_training": config.get("precision"),
         "versions": (config.get("environment") or {}).get("versions"),
     }
+
+
+def _without_folders(recipe):
+    """Settings that are paths, of weights or a prior, by their last part: folders name people."""
+    paths = {k: Path(v).name for k, v in (recipe or {}).items() if isinstance(v, str) and "/" in v}
+    return recipe and recipe | paths

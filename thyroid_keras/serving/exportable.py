@@ -1,9 +1,16 @@
-"""Which runs can be exported."""
+"""Which runs can be exported, and what their models are called."""
+
+import re
 
 from thyroid_keras.archs import list_archs
 from thyroid_keras.runs import RunError
 
 AS_STORED = {"borders": "none", "views": "keep"}
+
+
+def model_name(config):
+    """What a run's model is called where only letters, digits and `_` are safe, as in a URL."""
+    return re.sub(r"\W+", "_", config["arch"])
 
 
 def check_exportable(run, config):
@@ -23,7 +30,7 @@ def check_exportable(run, config):
             "Train without it to have a model that may be asked. "
             "Received: augment_before_split=True"
         )
-    if arch not in list_archs():
+    if arch not in list_archs() and "bottleneck" not in config:
         raise RunError(
             f"{run.config}: names a network that is not known; choose a run that `train` wrote. "
             f"Received: arch={arch!r}"

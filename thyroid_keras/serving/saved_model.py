@@ -15,7 +15,7 @@ from thyroid_keras.loading import float32_twin, load
 from thyroid_keras.prediction import class_probabilities, input_size
 from thyroid_keras.runs import Run, RunError, write_json, write_text
 from thyroid_keras.serving.card import model_card
-from thyroid_keras.serving.exportable import check_exportable
+from thyroid_keras.serving.exportable import check_exportable, model_name
 from thyroid_keras.serving.page import card_page
 from thyroid_keras.serving.versions import check_target, publish
 
@@ -51,10 +51,10 @@ def export(folder, *, to=None, say=print):
             "KERAS_BACKEND=tensorflow before the command. "
             f"Received: backend={keras.backend.backend()!r}"
         )
-    run = Run.open(folder, "metrics")
+    run = Run.open(folder, "metrics", "model")
     config, metrics = run.read_config(), run.read_metrics()
     check_exportable(run, config)
-    to = Path(to or Path("saved_models") / config["arch"])
+    to = Path(to or Path("saved_models") / model_name(config))
     check_target(to)
     model = float32_twin(load(folder))
 

@@ -24,6 +24,7 @@ from thyroid_keras.transfer.features import extract
 from thyroid_keras.transfer.network import feature_network
 from thyroid_keras.transfer.settings import DIFFERENCES, PAPER, Settings
 from thyroid_keras.transfer.svm import fit_svm, save
+from thyroid_keras.transfer.svm_network import is_linear, join_svm
 from thyroid_keras.transfer.validation import cross_validate, each_alone, leak
 
 CACHE = os.path.join("runs", "features")
@@ -55,8 +56,8 @@ def bottleneck(data=None, *, out=None, cache=CACHE, resume=False, say=print, **s
 
     Returns:
         `(run, metrics)`: the `Run`, and what is in its `metrics.json`. An SVM is in
-        `classifier.skops`, beside `features.keras`; an FC layer and the network of its features
-        are `model.keras`, one network.
+        `classifier.skops`, beside `features.keras`. An FC layer, or a linear SVM of two classes,
+        and the network of its features are `model.keras`, one network, which can be exported.
 
     Raises:
         SettingError, DataError, ModelError, RunError: if the user's input is wrong.
@@ -121,6 +122,12 @@ def _keep(run, network, fitted):
         network, path = join(network, fitted), run.model
     else:
         save(run.folder / CLASSIFIER, fitted)
+        if is_linear(fitted):
+            _save(join_svm(network, fitted), run.model)
+    _save(network, path)
+
+
+def _save(network, path):
     with atomic(path) as temporary:
         network.save(temporary)
 

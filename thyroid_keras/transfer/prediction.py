@@ -35,7 +35,7 @@ def predict(folder, images, *, out="predictions.csv", say=print):
     network, fitted = load_network(run.folder / NETWORK), load(run.folder / CLASSIFIER)
     store = open_pictures(images, network, fitted.class_names, run)
     probabilities = fitted.probabilities(features_of(network, store, "Predicting"))
-    decided = decide(probabilities, 0.5 if fitted.threshold is None else fitted.threshold)
+    decided = decide(probabilities, run.read_metrics()["threshold"])  # as an export does
     rows = [
         {"image": store.table.samples[i].name, "predicted": fitted.class_names[decided[i]]}
         | {f"p_{n}": p for n, p in zip(fitted.class_names, probabilities[i], strict=True)}
