@@ -169,9 +169,9 @@ class Run:
         lacking = [path.name for path in wanted if not path.exists()]
         if lacking == [run.model.name] and (run.folder / "classifier.skops").exists():
             raise RunError(
-                f"{run.folder}: an SVM of more than two classes, or not linear, is no network, and "
-                "only `predict` and `compare` take it. `bottleneck --classifier fc` makes one. "
-                f"Received: folder={str(run.folder)!r}"
+                f"{run.folder}: an SVM of bottleneck features that is not linear, or of more than "
+                "two classes, is no network: `predict` and `compare` take it alone. `bottleneck "
+                f"--classifier fc` makes one. Received: folder={str(run.folder)!r}"
             )
         if lacking:
             raise RunError(
