@@ -1,4 +1,4 @@
-"""The contract that every custom layer and every architecture passes."""
+"""The contract that every custom layer and every architecture passes, and every refusal."""
 
 import os
 import subprocess
@@ -6,9 +6,20 @@ import sys
 
 import keras
 import numpy as np
+import pytest
 from keras import ops
 
 TOLERANCE = {"mixed_float16": 2e-2, "mixed_bfloat16": 6e-2}
+
+
+def fails(main, arguments, capsys, status=2):
+    """Runs a command that must fail, and say why; returns what it says on stderr."""
+    with pytest.raises(SystemExit) as caught:
+        main([str(a) for a in arguments])
+    said = capsys.readouterr().err
+    assert caught.value.code == status and "Traceback" not in said, said
+    assert status != 2 or "error: " in said, said
+    return said
 
 
 def ramp(*shape):

@@ -10,9 +10,8 @@ import time
 import keras
 import numpy as np
 import pytest
-from check import check_arch, leaves, ramp, run_python
+from check import check_arch, fails, leaves, ramp, run_python
 from tables import blobs, write_folder
-from test_commands import fails
 
 import thyroid_keras as tk
 from thyroid_keras import predict, train

@@ -7,10 +7,9 @@ import cv2
 import keras
 import numpy as np
 import pytest
-from check import check_arch
+from check import check_arch, fails
 from PIL import Image
 from tables import blobs, write_folder
-from test_commands import fails
 
 import thyroid_keras as tk
 from thyroid_keras import evaluate, export, predict, train

@@ -14,10 +14,9 @@ import keras
 import numpy as np
 import pytest
 import skops.io
-from check import check_arch, ramp
+from check import check_arch, fails, ramp
 from PIL import Image
 from test_baselines import symbolic
-from test_commands import fails
 
 import thyroid_keras as tk
 from thyroid_keras import bottleneck as command
@@ -493,12 +492,6 @@ def test_without_a_network_the_way_out_is_said(capsys, data, tmp_path, monkeypat
         words = ["--data", data / "one.npz", "--out", tmp_path / "run"]
         said = fails(command.main, words, capsys)
     assert "cannot be downloaded" in said and "mobilenet*.h5" in said
-
-
-def test_help_answers(capsys):
-    with pytest.raises(SystemExit) as caught:
-        command.main(["--help"])
-    assert caught.value.code == 0 and "--augment-before-split" in capsys.readouterr().out
 
 
 @pytest.mark.slow

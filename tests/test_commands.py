@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 import pytest
+from check import fails
 from PIL import Image
 from tables import blobs, write_folder
 
@@ -52,16 +53,6 @@ def segmentation_run(tmp_path_factory):
     copy = write_folder(blobs(32), root / "copy")
     train.main(["--arch", "ds_agnet", "--data", str(copy), "--out", str(root / "run"), *SMALL])
     return root / "run"
-
-
-def fails(main, arguments, capsys, status=2):
-    """Runs a command that must fail; returns what it says on stderr."""
-    with pytest.raises(SystemExit) as caught:
-        main([str(a) for a in arguments])
-    said = capsys.readouterr().err
-    assert caught.value.code == status, said
-    assert "Traceback" not in said
-    return said
 
 
 def test_a_run_leaves_its_folder(run_folder):

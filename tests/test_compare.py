@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import sklearn.metrics
+from check import fails
 from scipy import stats
 
 from thyroid_keras import compare, metrics
@@ -179,15 +180,6 @@ def change(folder, name, **cells):
     return rows[0]["image"]
 
 
-def fails(arguments, capsys):
-    with pytest.raises(SystemExit) as caught:
-        compare.main([str(a) for a in arguments])
-    assert caught.value.code == 2
-    said = capsys.readouterr().err
-    assert "Traceback" not in said
-    return said
-
-
 def test_other_images_are_refused_all_at_once(pair, capsys):
     moved = change(pair[1], "predictions.csv", image="new.png")
     rows = read_csv(pair[1] / "predictions.csv")
@@ -195,7 +187,7 @@ def test_other_images_are_refused_all_at_once(pair, capsys):
     rows[2] |= {"group": "p99"}
     write_csv(pair[1] / "predictions.csv", rows)
     redrawn = change(pair[1], "split.csv", sha256="f" * 64)
-    said = fails(pair, capsys)
+    said = fails(compare.main, pair, capsys)
     for words in (
         f"1 image only in {pair[0]}: {moved!r}",
         f"1 image only in {pair[1]}: 'new.png'",
@@ -212,16 +204,16 @@ def test_other_classes_are_refused(pair, capsys):
     write_json(
         pair[1] / "config.json", config | {"data": config["data"] | {"class_names": NAMES[::-1]}}
     )
-    assert "other classes" in fails(pair, capsys)
+    assert "other classes" in fails(compare.main, pair, capsys)
 
 
 def test_unfinished_and_stale_runs_are_refused(pair, tmp_path, capsys):
-    assert "no such folder" in fails([pair[0], tmp_path / "none"], capsys)
+    assert "no such folder" in fails(compare.main, [pair[0], tmp_path / "none"], capsys)
     rows = read_csv(pair[0] / "predictions.csv")
     write_csv(pair[0] / "predictions.csv", rows[1:])
-    assert "different images" in fails(pair, capsys)
+    assert "different images" in fails(compare.main, pair, capsys)
     (pair[1] / "metrics.json").unlink()
-    assert "metrics.json missing" in fails(pair[::-1], capsys)
+    assert "metrics.json missing" in fails(compare.main, pair[::-1], capsys)
 
 
 def test_runs_without_hashes_can_be_compared(pair):

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import parity
 import pytest
-from check import leaves, ramp
+from check import fails, leaves, ramp
 
 import thyroid_keras as tk
 from thyroid_keras import convert
-from thyroid_keras.convert import __main__ as command
+from thyroid_keras.convert.__main__ import main
 
 PTH = parity.GOLDEN / "ag_sononet.pth"  # both made by PyTorch 2.13 of the arrays of `settled`
 OLD_PTH = parity.GOLDEN / "ag_sononet_2018.pth"  # in the format before 1.6, inside a training's
@@ -35,15 +35,6 @@ def arrays(model):
     return parity.settled_arrays(model)
 
 
-def fails(arguments, capsys):
-    """Runs the command, which must refuse; returns what it says on stderr."""
-    with pytest.raises(SystemExit) as caught:
-        command.main([str(a) for a in arguments])
-    said = capsys.readouterr().err
-    assert caught.value.code == 2 and "Traceback" not in said, said
-    return said
-
-
 @pytest.mark.parametrize("path", [PTH, OLD_PTH])
 def test_files_of_pytorch_hold_what_pytorch_wrote(path, arrays):
     found = convert.read_checkpoint(path)
@@ -59,7 +50,7 @@ def test_command_writes_a_model_that_loads(source, arrays, model, tmp_path, caps
     np.savez(tmp_path / "weights.npz", **arrays)
     path = {"new": PTH, "old": OLD_PTH, "npz": tmp_path / "weights.npz"}[source]
     out = tmp_path / "made" / "model.keras"
-    command.main([str(path), "--arch", "ag_sononet", "--out", str(out), "--image-size", "32", "48"])
+    main([str(path), "--arch", "ag_sononet", "--out", str(out), "--image-size", "32", "48"])
     assert "ag_sononet, " in capsys.readouterr().out
     convert.sononet_from_torch(model, arrays)
     images = ramp(2, *SHAPE)
@@ -102,18 +93,20 @@ def test_only_sononets_take_these_weights(arrays):
 
 def test_wrong_user_input_is_listed_and_ends_with_2(arrays, tmp_path, capsys):
     out = ["--out", tmp_path / "x.keras"]
-    said = fails([tmp_path / "none.pth", "--arch", "sononet", "--out", "x.h5"], capsys)
+    said = fails(main, [tmp_path / "none.pth", "--arch", "sononet", "--out", "x.h5"], capsys)
     assert "none.pth" in said and "must end in .keras" in said
-    assert "weights of ag_sononet" in fails([PTH, "--arch", "sononet", *out], capsys)
-    said = fails([PTH, "--arch", "sononet", *out, "--normalization", "softmax"], capsys)
+    assert "weights of ag_sononet" in fails(main, [PTH, "--arch", "sononet", *out], capsys)
+    said = fails(main, [PTH, "--arch", "sononet", *out, "--normalization", "softmax"], capsys)
     assert "only of --arch ag_sononet" in said
-    said = fails([PTH, "--arch", "ag_sononet", *out, "--aggregation", "deep_sup"], capsys)
+    said = fails(main, [PTH, "--arch", "ag_sononet", *out, "--aggregation", "deep_sup"], capsys)
     assert "classifier.weight: of shape (3, 9), (3, 20) expected" in said
-    assert "at least 16" in fails([PTH, "--arch", "ag_sononet", *out, "--image-size", 8, 8], capsys)
+    assert "at least 16" in fails(
+        main, [PTH, "--arch", "ag_sononet", *out, "--image-size", 8, 8], capsys
+    )
     np.savez(tmp_path / "other.npz", a=np.zeros(2))
-    assert "no SonoNet" in fails([tmp_path / "other.npz", "--arch", "sononet", *out], capsys)
+    assert "no SonoNet" in fails(main, [tmp_path / "other.npz", "--arch", "sononet", *out], capsys)
     np.savez(tmp_path / "few.npz", np.zeros(2))
-    assert "75 arrays" in fails([tmp_path / "few.npz", "--arch", "sononet", *out], capsys)
+    assert "75 arrays" in fails(main, [tmp_path / "few.npz", "--arch", "sononet", *out], capsys)
     assert not (tmp_path / "x.keras").exists()
 
 
@@ -185,7 +178,7 @@ def test_a_malicious_file_does_not_run(name, tmp_path, capsys):
     marker = tmp_path / "ran"
     path = tmp_path / "evil.pth"
     path.write_bytes(attacks(marker)[name])
-    said = fails([path, "--arch", "sononet", "--out", tmp_path / "x.keras"], capsys)
+    said = fails(main, [path, "--arch", "sononet", "--out", tmp_path / "x.keras"], capsys)
     assert "evil.pth" in said
     assert not marker.exists()
 
@@ -326,9 +319,3 @@ def test_published_weights_name_every_example_frame():
     expected = [spine.get(p.stem, p.stem) for p in paths]
     assert len(named) == 13
     assert [n.lower() for n in named] == [n.lower() for n in expected]
-
-
-def test_help_answers(capsys):
-    with pytest.raises(SystemExit) as caught:
-        command.main(["--help"])
-    assert caught.value.code == 0 and "--normalization" in capsys.readouterr().out

@@ -5,9 +5,9 @@ import shutil
 
 import numpy as np
 import pytest
+from check import fails
 from tables import blobs
 from test_bottleneck import twins
-from test_commands import fails
 
 from thyroid_keras import compare, evaluate, export, train
 from thyroid_keras.data.copies import COPIES, augment_before_split, leave_no_validation

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 import sklearn.metrics
+from check import fails
 from tables import blobs
 
 import thyroid_keras as tk
@@ -53,15 +54,6 @@ def folder(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("crossval") / "cv"
     crossval.main(command(data, folder))
     return folder
-
-
-def fails(main, arguments, capsys):
-    """Runs a command that must fail with status 2; returns what it says on stderr."""
-    with pytest.raises(SystemExit) as caught:
-        main([str(a) for a in arguments])
-    said = capsys.readouterr().err
-    assert caught.value.code == 2, said
-    return said
 
 
 def test_every_image_is_answered_once_by_a_model_that_has_not_seen_it(folder):

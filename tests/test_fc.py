@@ -6,9 +6,9 @@ import json
 import keras
 import numpy as np
 import pytest
+from check import fails
 from PIL import Image
 from test_bottleneck import twins
-from test_commands import fails
 
 import thyroid_keras as tk
 from thyroid_keras import bottleneck as command

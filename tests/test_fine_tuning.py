@@ -6,10 +6,10 @@ import time
 import keras
 import numpy as np
 import pytest
+from check import fails
 from tables import blobs
 from test_baselines import symbolic
 from test_bottleneck import write_arrays
-from test_commands import fails
 
 import thyroid_keras as tk
 from thyroid_keras import train

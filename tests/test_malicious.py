@@ -14,6 +14,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from check import fails
 from PIL import Image
 from tables import blobs, write_folder
 
@@ -357,15 +358,6 @@ HOSTILE = {
     "plots elsewhere": lambda r: r.plots.symlink_to(r.folder.parent),
     "log elsewhere": lambda r: r.log_file.symlink_to(r.folder.with_name("marker")),
 }  # fmt: skip
-
-
-def fails(main, arguments, capsys):
-    with pytest.raises(SystemExit) as caught:
-        main([str(a) for a in arguments])
-    said = capsys.readouterr().err
-    assert caught.value.code == 2, said
-    assert "Traceback" not in said and said.startswith("error: ")
-    return said
 
 
 @pytest.mark.parametrize("attack", HOSTILE)

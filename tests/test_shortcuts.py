@@ -5,8 +5,8 @@ import json
 
 import numpy as np
 import pytest
+from check import fails
 from PIL import Image
-from test_commands import fails
 
 from thyroid_keras import check_data
 from thyroid_keras.data.borders import remove_classical

@@ -13,7 +13,7 @@ import time
 import nbformat
 import numpy as np
 import pytest
-from test_commands import fails
+from check import fails
 from test_notebooks import NOTEBOOKS, code_cells, execute, pictures
 
 from thyroid_keras import table as command

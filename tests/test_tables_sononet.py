@@ -5,7 +5,7 @@ import dataclasses
 import nbformat
 import numpy as np
 import pytest
-from test_commands import fails
+from check import fails
 from test_notebooks import NOTEBOOKS, code_cells, execute, pictures
 
 from thyroid_keras import build

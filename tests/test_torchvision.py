@@ -13,9 +13,9 @@ import keras
 import numpy as np
 import parity
 import pytest
+from check import fails as command_fails
 from check import ramp
 from test_baselines import symbolic
-from test_commands import fails as command_fails
 from test_convert import zipped
 
 import thyroid_keras as tk
