@@ -3,6 +3,7 @@
 import cv2
 import keras
 import numpy as np
+from keras import ops
 
 from thyroid_keras.layers import FeedbackGate, GridAttention, LocalAttention
 
@@ -13,6 +14,25 @@ def members(model):
     """Returns the networks that an ensemble joins, or the network itself in a list."""
     joined = [layer for layer in model.layers if isinstance(layer, keras.Model)]
     return joined if model.name == "ensemble" else [model]
+
+
+def averaged(model, outputs_of):
+    """Returns one network whose outputs are the means over a model's members.
+
+    Args:
+        model: `keras.Model`, or an ensemble.
+        outputs_of: function from a member to a `keras.Model` from its images to a dict.
+
+    Returns:
+        `keras.Model` from images to such a dict; of a model alone its own.
+    """
+    each = [outputs_of(member) for member in members(model)]
+    if len(each) == 1:
+        return each[0]
+    image = keras.Input(model.input_shape[1:], name="image")
+    answers = [network(image) for network in each]
+    means = {n: ops.mean(ops.stack([a[n] for a in answers]), axis=0) for n in answers[0]}
+    return keras.Model(image, means)
 
 
 def gates(model):

@@ -7,7 +7,7 @@ import numpy as np
 from keras import layers, ops
 
 from thyroid_keras.answers import class_probabilities, label_of
-from thyroid_keras.explain.attention import gates, members
+from thyroid_keras.explain.attention import averaged, gates, members
 from thyroid_keras.layers import LAPClassifier
 from thyroid_keras.layers.lap import class_map
 
@@ -44,13 +44,7 @@ def with_maps(model):
         enters, here by that product; the third's factor of 1 / eta^2 would give one
         kappa^2-th of the share.
     """
-    each = [_with_maps(member) for member in members(model)]
-    if len(each) == 1:
-        return each[0]
-    image = keras.Input(model.input_shape[1:], name="image")
-    answers = [network(image) for network in each]
-    means = {n: ops.mean(ops.stack([a[n] for a in answers]), axis=0) for n in answers[0]}
-    return keras.Model(image, means)
+    return averaged(model, _with_maps)
 
 
 def class_activation_map(model, images, class_index=None, *, batch_size=16):

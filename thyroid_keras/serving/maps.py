@@ -2,11 +2,10 @@
 
 import keras
 import tensorflow as tf
-from keras import ops
 
 from thyroid_keras.answers import label_of
 from thyroid_keras.explain import with_maps
-from thyroid_keras.explain.attention import gate_tensors, members
+from thyroid_keras.explain.attention import averaged, gate_tensors, members
 from thyroid_keras.explain.class_map import CLASS_MAPS
 from thyroid_keras.layers import GlobalAttention
 from thyroid_keras.prediction import input_size
@@ -23,13 +22,7 @@ def with_explanation(model):
         where the model has them, `mask` `(B, H, W)`, the map `(B, h, w)` of each gate by
         the name of its layer, and `class_maps` `(B, h, w, K)`, see `explain.with_maps`.
     """
-    each = [keras.Model(member.input, _outputs(member)) for member in members(model)]
-    if len(each) == 1:
-        return each[0]
-    image = keras.Input(model.input_shape[1:], name="image")
-    answers = [network(image) for network in each]
-    means = {n: ops.mean(ops.stack([a[n] for a in answers]), axis=0) for n in answers[0]}
-    return keras.Model(image, means)
+    return averaged(model, lambda member: keras.Model(member.input, _outputs(member)))
 
 
 def explains(model):
