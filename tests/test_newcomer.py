@@ -12,6 +12,7 @@ from thyroid_keras import cli
 from thyroid_keras.__main__ import COMMANDS
 from thyroid_keras.__main__ import main as overview
 from thyroid_keras.data.readers import FORMATS
+from thyroid_keras.recipes import RECIPES
 from thyroid_keras.runs import RunError, require_writable
 
 
@@ -57,6 +58,17 @@ def test_what_is_almost_right_is_told_what_is(case, capsys):
     command, arguments, way_out = MISSPELT[case]
     said = fails(main_of(command), arguments, capsys)
     assert way_out in said
+
+
+def test_every_network_that_is_built_can_be_trained():
+    assert set(tk.list_archs()) < set(RECIPES)
+
+
+def test_a_text_is_no_checkpoint(tmp_path, capsys):
+    note = tmp_path / "notes.pth"
+    note.write_text("to be done\n")
+    words = [note, "--arch", "sononet", "--out", tmp_path / "model.keras"]
+    assert "it does not begin as one" in fails(main_of("convert"), words, capsys)
 
 
 def test_a_name_like_no_other_is_only_refused():

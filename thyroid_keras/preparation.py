@@ -4,7 +4,6 @@ import dataclasses
 
 import keras
 
-from thyroid_keras.archs import list_archs
 from thyroid_keras.borders import border_remover, borders_in, with_borders
 from thyroid_keras.data.audit import audit
 from thyroid_keras.data.copies import augment_before_split, leave_no_validation
@@ -39,9 +38,8 @@ def choose_recipe(arch, scale, settings, *, check=True):
     """
     if arch not in RECIPES:
         known = ", ".join(sorted(RECIPES))
-        also = "" if arch not in list_archs() else " (it can be built, but has no recipe yet)"
         meant = suggestion(arch, RECIPES)
-        raise SettingError(f"--arch must be one of {known}{also}.{meant} Received: arch={arch!r}")
+        raise SettingError(f"--arch must be one of {known}.{meant} Received: arch={arch!r}")
     if scale is None:
         scale = "paper" if gpu_capability() else "quick"
     if scale not in SCALES:

@@ -16,6 +16,7 @@ from thyroid_keras.weight_files.errors import DAMAGE, ConvertError
 from thyroid_keras.weight_files.opcodes import Refused, fill, interpret
 
 MAGIC = 0x1950A86A20F9469CFC6C  # of files older than PyTorch 1.6
+FIRST = b"\x80"  # byte of a pickle as PyTorch writes it
 WRAPPERS = ("state_dict", "model_state_dict", "model", "network")
 STORAGES = {
     "torch.DoubleStorage": "<f8",
@@ -127,7 +128,7 @@ def _read_zip(content):
 
 def _read_legacy(content):
     stream, storages = io.BytesIO(content), {}
-    if _interpret(stream, storages) != MAGIC:
+    if not content.startswith(FIRST) or _interpret(stream, storages) != MAGIC:
         raise ValueError("it does not begin as one")
     _interpret(stream, storages)  # number of the protocol
     if not _interpret(stream, storages)["little_endian"]:
