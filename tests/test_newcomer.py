@@ -1,7 +1,9 @@
 """What somebody meets who knows none of this: help that answers, and names almost right."""
 
 import importlib
+import re
 import shlex
+from pathlib import Path
 
 import pytest
 from check import fails
@@ -14,6 +16,9 @@ from thyroid_keras.__main__ import main as overview
 from thyroid_keras.data.readers import FORMATS
 from thyroid_keras.recipes import RECIPES
 from thyroid_keras.runs import RunError, require_writable
+
+HOUSE = Path(__file__).parents[1]
+PAGES = ["README.rst", "RESULTS.rst", "CHANGELOG.rst", "saved_models/README.rst"]
 
 
 def main_of(command):
@@ -145,3 +150,15 @@ def test_limits_of_all_tables_are_checked_before_the_first(capsys):
         words = [*words, "--minutes", "0", "--jobs", "0"]
         said = fails(main_of("table"), words, capsys)
         assert "minutes=0.0" in said and "jobs=0" in said
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_name_files_that_are_there_and_keep_the_heads_of_their_tables(page):
+    path = HOUSE / page
+    text = path.read_text(encoding="utf-8")
+    links = re.findall(r"<([\w/.]+\.rst)>`_", text)
+    assert all((path.parent / link).is_file() for link in links)
+    files = re.findall(r"``((?:notebooks|tests)/\w+\.\w+)``", text)
+    assert all((HOUSE / file).is_file() for file in files), files
+    # a line whose first cell is blank goes on with the one before: as a head it is dropped
+    assert not re.search(r"\n\n=+ [ =]+\n ", text)
