@@ -15,7 +15,7 @@ import time
 import cv2
 import numpy as np
 import tensorflow as tf
-from looking import encoded
+from tables import encode
 
 import thyroid_keras as tk
 from thyroid_keras.folding import fold_batch_norm
@@ -38,9 +38,9 @@ def ways(model, folder, batch_size):
     answers = tf.saved_model.load(folder).signatures
     images = np.random.default_rng(0).random((batch_size, *size, channels), np.float32)
     images = tf.constant(images)
-    png = tf.constant([encoded(speckle(size[::-1]))] * batch_size)
+    png = tf.constant([encode(speckle(size[::-1]))] * batch_size)
     colour = np.repeat(speckle((560, 360))[..., None], 3, axis=-1)
-    jpeg = tf.constant([encoded(colour, "JPEG", quality=90)] * batch_size)
+    jpeg = tf.constant([encode(colour, "JPEG", quality=90)] * batch_size)
     return {
         "bare": lambda: bare(images),
         "serve_tensor": lambda: answers["serve_tensor"](image=images),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tables import blobs
+from tables import blobs, encode
 
 from thyroid_keras.data.pack import write_pack
 
@@ -51,13 +51,6 @@ class Payload:
 def pixels(seed, side=SIDE, channels=None):
     shape = (side, side) if channels is None else (side, side, channels)
     return np.random.default_rng([RNG_SEED, seed]).integers(0, 256, shape, np.uint8)
-
-
-def encode(image, format="PNG", **options):
-    stream = io.BytesIO()
-    image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
-    image.save(stream, format, **options)
-    return stream.getvalue()
 
 
 FORMATS = {

@@ -29,13 +29,6 @@ def looking(num_classes=2, seed=0):
     return keras.Model(image, {"label": label, "mask": mask})
 
 
-def encoded(pixels, format="PNG", **options):
-    """The bytes of a picture."""
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, format, **options)
-    return stream.getvalue()
-
-
 def images_of(model, pictures):
     """Encoded pictures, or files of such, as a model takes them: read by training's decoder."""
     size, channels = input_size(model)

@@ -1,9 +1,19 @@
-"""Small sample tables for tests."""
+"""Small sample tables for tests, and pictures as bytes."""
+
+import io
 
 import numpy as np
 from PIL import Image
 
 from thyroid_keras.data.samples import Sample, SampleTable
+
+
+def encode(image, format="PNG", **options):
+    """The bytes of a picture, given as pixels or as Pillow's."""
+    stream = io.BytesIO()
+    image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    image.save(stream, format, **options)
+    return stream.getvalue()
 
 
 def blobs(count=24, size=32, *, seed=0, masks=True, views=2):

@@ -15,8 +15,9 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from looking import encoded, images_of, looking, pixels_of
+from looking import images_of, looking, pixels_of
 from PIL import Image
+from tables import encode
 
 import thyroid_keras as tk
 from thyroid_keras import client as module
@@ -115,14 +116,14 @@ def test_client_answers_as_keras_by_rest_and_grpc(server, model, pictures):
 
 def bad_pictures(folder):
     """Bytes and paths that are no picture, and what is said of each."""
-    good = encoded(RNG.integers(0, 256, (20, 30), np.uint8))
+    good = encode(RNG.integers(0, 256, (20, 30), np.uint8))
     (folder / "diary.png").write_bytes(b"Dear diary")
     return {
         b"": "no PNG, JPEG or BMP",
         b"GIF89a" + bytes(60): "no PNG, JPEG or BMP",
         good[: len(good) // 2]: "",
         RNG.bytes(500): "no PNG, JPEG or BMP",
-        encoded(np.zeros((4, 4), np.uint8))[:16] + struct.pack(">II", 9000, 9000): "64 megapixels",
+        encode(np.zeros((4, 4), np.uint8))[:16] + struct.pack(">II", 9000, 9000): "64 megapixels",
         folder / "diary.png": "no PNG, JPEG or BMP",
         folder / "missing.png": "cannot be read, No such file",
         folder: "cannot be read",
@@ -152,8 +153,8 @@ def test_pictures_that_exif_wants_turned_are_turned_first(server, model):
     data = []
     for orientation in range(1, 9):
         exif[0x0112] = orientation
-        data.append(encoded(pixels, "JPEG" if orientation == 6 else "PNG", exif=exif))
-    data.append(encoded(pixels, exif=exif, transparency=int(pixels[3, 3])))
+        data.append(encode(pixels, "JPEG" if orientation == 6 else "PNG", exif=exif))
+    data.append(encode(pixels, exif=exif, transparency=int(pixels[3, 3])))
     expected = class_probabilities(model.predict_on_batch(images_of(model, data)))
     assert np.ptp(expected[:8], axis=0).min() > 10 * TOLERANCE
     for address in server.addresses:

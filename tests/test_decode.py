@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from tables import encode
 
 from thyroid_keras.data.decode import (
     crop,
@@ -24,14 +25,6 @@ from thyroid_keras.data.samples import Sample
 RNG = np.random.default_rng(0)
 GRAY = RNG.integers(0, 256, (37, 53), np.uint8)
 COLOR = RNG.integers(0, 256, (37, 53, 3), np.uint8)
-
-
-def encode(image, format="PNG", **options):
-    stream = io.BytesIO()
-    if isinstance(image, np.ndarray):
-        image = Image.fromarray(image)
-    image.save(stream, format, **options)
-    return stream.getvalue()
 
 
 LOSSLESS = [

@@ -22,7 +22,7 @@ from pydicom.uid import (
     UltrasoundMultiFrameImageStorage,
     generate_uid,
 )
-from tables import blobs
+from tables import blobs, encode
 from test_commands import SMALL
 
 from thyroid_keras import export, predict, train
@@ -82,12 +82,6 @@ def dicom(
     return stream.getvalue()
 
 
-def encoded(image, **options):
-    stream = io.BytesIO()
-    Image.fromarray(image).save(stream, **options)
-    return stream.getvalue()
-
-
 def subsampled(image):
     """YBR_FULL_422 as it is stored: every two pixels share their colours."""
     ybr = convert_color_space(image, "RGB", "YBR_FULL")
@@ -108,7 +102,7 @@ def palette(depth):
 
 DEEP = RNG.integers(0, 4096, (24, 32)).astype("<u2")
 TWICE = np.repeat(SMOOTH[:, ::2], 2, axis=1)
-JPEG = encoded(SMOOTH, format="JPEG", quality=95)
+JPEG = encode(SMOOTH, format="JPEG", quality=95)
 KINDS = {
     "grey": (dicom(GREY[0]), GREY[0]),
     "inverted": (dicom(GREY[0], "MONOCHROME1"), 255 - GREY[0]),
@@ -130,9 +124,7 @@ KINDS = {
         np.stack([GREY[0], 255 - GREY[0], GREY[0] // 2], axis=-1),
     ),
     "jpeg": (
-        dicom(
-            [encoded(SMOOTH, format="JPEG", quality=95)], "YBR_FULL_422", syntax=JPEGBaseline8Bit
-        ),
+        dicom([encode(SMOOTH, format="JPEG", quality=95)], "YBR_FULL_422", syntax=JPEGBaseline8Bit),
         SMOOTH,
     ),
     "jpeg that is called rgb and is not": (
@@ -145,14 +137,14 @@ KINDS = {
     ),
     "jpeg that is rgb": (
         dicom(
-            [encoded(SMOOTH, format="JPEG", quality=95, keep_rgb=True)],
+            [encode(SMOOTH, format="JPEG", quality=95, keep_rgb=True)],
             "RGB",
             syntax=JPEGBaseline8Bit,
         ),
         SMOOTH,
     ),
     "jpeg 2000": (
-        dicom([encoded(GREY[0], format="JPEG2000", no_jp2=True)], syntax=JPEG2000Lossless),
+        dicom([encode(GREY[0], format="JPEG2000", no_jp2=True)], syntax=JPEG2000Lossless),
         GREY[0],
     ),
 }
@@ -262,7 +254,7 @@ def test_folders_hold_a_sample_per_frame_and_frames_stay_together(tmp_path):
             dicom(GREY, frames=3, regions=[region(1, 2, 8, 9)])
         )
         (tmp_path / label / "still.dcm").write_bytes(dicom(GREY[0]))
-    (tmp_path / "benign" / "plain.dcm").write_bytes(encoded(GREY[0], format="PNG"))
+    (tmp_path / "benign" / "plain.dcm").write_bytes(encode(GREY[0], format="PNG"))
     table = read_folder(tmp_path)
     names = [f"benign/clip.dcm#{k}" for k in (1, 2, 3)]
     assert [s.name for s in table.samples][:5] == [*names, "benign/plain.dcm", "benign/still.dcm"]

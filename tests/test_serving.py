@@ -1,6 +1,5 @@
 """The decoder and the resizing of the graph, held against those of training, pixel by pixel."""
 
-import io
 import struct
 import zlib
 
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from tables import encode
 
 from thyroid_keras.data.decode import decode
 from thyroid_keras.data.pictures import ImageError
@@ -29,14 +29,6 @@ PALETTE = Image.fromarray(COLOR).quantize(16)
 @tf.function(input_signature=[tf.TensorSpec((), tf.string)] * 2)
 def read(data, name):
     return tuple(decode_in_graph(data, name, channels) for channels in (1, 3))
-
-
-def encode(image, format="PNG", **options):
-    stream = io.BytesIO()
-    if isinstance(image, np.ndarray):
-        image = Image.fromarray(image)
-    image.save(stream, format, **options)
-    return stream.getvalue()
 
 
 def chunk(kind, data=b""):

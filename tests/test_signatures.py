@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from looking import encoded, images_of, looking, pixels_of
+from looking import images_of, looking, pixels_of
+from tables import encode
 
 import thyroid_keras as tk
 from thyroid_keras.answers import class_probabilities, mask_of
@@ -17,7 +18,7 @@ from thyroid_keras.serving.signatures import answer, write_signatures
 
 RNG = np.random.default_rng(0)
 PICTURES = [
-    encoded(RNG.integers(0, 256, shape, np.uint8)) for shape in ((40, 50), (24, 32), (9, 90))
+    encode(RNG.integers(0, 256, shape, np.uint8)) for shape in ((40, 50), (24, 32), (9, 90))
 ]
 SMALL = {"image_shape": (32, 48, 1), "num_classes": 2}
 
