@@ -54,11 +54,16 @@ def test_there_are_notebooks():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p.stem not in OF_A_TABLE], ids=str)
-def test_notebook_runs(path, tmp_path):
+def test_start_here_goes_from_an_image_to_a_served_prediction(tmp_path):
+    (path,) = (path for path in NOTEBOOKS if path.stem not in OF_A_TABLE)
     done = execute(path, f"SETTINGS = {SMALL!r}", tmp_path)
-    assert len(pictures(done)) >= 4
+    assert len(pictures(done)) >= 5
     assert list(tmp_path.glob("runs/*/report.html"))
+    assert (tmp_path / "saved_models/start_here/1/saved_model.pb").is_file()
+    outputs = [o for cell in code_cells(done) for o in cell.outputs]
+    said = "".join(o["text"] for o in outputs if o.get("name") == "stdout")
+    assert float(re.search(r"differs from predict by (\S+)", said)[1]) <= 1e-5
+    assert "No server answers: http://localhost:8501: cannot be asked" in said
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
