@@ -98,21 +98,28 @@ def learned_mobilenet(images, labels):
     return model
 
 
+def pictures(patients, seed):
+    """Simulated nodules as MobileNet takes them here, and their labels."""
+    table = phantom(patients, views=2, seed=seed, progress=False)
+    images = np.stack([resize(s.image, (96, 96)) for s in table.samples])[..., None] * GREY_LEVEL
+    return images, table.labels
+
+
 @pytest.mark.skipif(not WEIGHTS.exists(), reason="MobileNet's weights are not on this machine")
 def test_mobilenet_in_eight_bits_names_what_it_names_in_full():
-    table = phantom(160, views=2, progress=False)
-    images = np.stack([resize(s.image, (96, 96)) for s in table.samples])[..., None] * GREY_LEVEL
-    labels = np.array([s.label for s in table.samples])
-    network = device_network(learned_mobilenet(images[:220], labels[:220]))
-    expected, truth = answers_of(network, images[220:]), labels[220:]
+    images, labels = pictures(110, seed=0)
+    network = device_network(learned_mobilenet(images, labels))
+    others, truth = pictures(500, seed=1)
+    expected = answers_of(network, others)
     with converters(network) as convert:
         trials = {
-            kind: try_file(kind, convert(kind, images[:100]), images[220:], expected, 0.5)
+            kind: try_file(kind, convert(kind, images[:100]), others, expected, 0.5)
             for kind in KINDS
         }
     accuracy = (expected.argmax(axis=1) == truth).mean()
     print(f"accuracy {accuracy:.3f}: {trials}")
     assert accuracy > 0.65, "it has not learned, and agreement says nothing"
-    assert trials["int8"]["top1_agreement"] >= LEAST_AGREEMENT
+    # of 100 images 94 and 98 were named alike by the same way of conversion: too few to tell
+    assert trials["int8"]["top1_agreement_ci95"][0] >= LEAST_AGREEMENT
     assert all(trial["passes"] for trial in trials.values())
     assert trials["int8"]["bytes"] < 0.4 * trials["float32"]["bytes"]

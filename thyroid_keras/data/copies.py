@@ -54,7 +54,7 @@ def augment_before_split(splits, size, channels, *, seed=0):
     parts = {"train": dealt.train, "val": dealt.val, "leaked": dealt.test}
     counts = {name: len(part) for name, part in parts.items()} | {"test": len(test)}
     counts |= {"images": len(table), "samples": len(samples), "unit": table.group_unit}
-    notes = (*table.notes, WRONG.format(**counts))
+    notes = (WRONG.format(**counts), *table.notes)
     for name, part in parts.items():
         patients = tuple(samples[s.name] for s in part.samples)
         parts[name] = dataclasses.replace(part, samples=patients, notes=notes)

@@ -43,11 +43,12 @@ def sentence(trial):
     """Says in words what a trial found."""
     if not trial["converts"]:
         return f"does not convert: {trial['reason']}"
+    low, high = trial["top1_agreement_ci95"]
     verdict = "" if trial["passes"] else ". That is too far off: do not use it"
     return (
         f"{trial['bytes'] / 1e6:.1f} MB, {trial['latency_ms']:.1f} ms an image here, "
         f"probabilities within {trial['max_difference']:.1e} of the model's, the same class "
-        f"likeliest in {trial['top1_agreement']:.1%}{verdict}"
+        f"likeliest in {trial['top1_agreement']:.1%} ({low:.1%} to {high:.1%}){verdict}"
     )
 
 
