@@ -16,6 +16,7 @@ from thyroid_keras import bottleneck as command
 from thyroid_keras import export, predict
 from thyroid_keras.data.augment import GREY_LEVEL
 from thyroid_keras.data.pack import write_pack
+from thyroid_keras.explain import __main__ as explain
 from thyroid_keras.litert.interpreter import LiteRT
 from thyroid_keras.runs import Run, read_csv
 from thyroid_keras.serving.card import model_card
@@ -39,6 +40,7 @@ def test_a_linear_machine_is_one_network_with_the_features(scale, tmp_path):
     expected = fitted.probabilities(values)
     assert expected[:, 1].std() > 0.1, "answers that are all alike"
     np.testing.assert_allclose(found["label"], expected, atol=1e-6)
+    np.testing.assert_allclose(found["label"].sum(axis=1), 1, atol=1e-6)
 
 
 def test_what_is_no_line_is_no_network():
@@ -99,6 +101,9 @@ def test_exports_answer_as_predict_does(classifier, theirs, tmp_path, monkeypatc
     card = json.loads((version / "assets.extra" / "model_card.json").read_text())
     assert card["test"]["split"] == "out-of-fold" and card["threshold"] == metrics["threshold"]
     assert card["test"]["roc_auc"] == metrics["roc_auc"]
+
+    explain.main([str(folder), str(pictures / "0.png"), "--out", "seen", "--method", "gradcam"])
+    assert list(Path("seen").glob("*.png"))
 
     export.main([str(folder), "--format", "litert"])
     version = Path("saved_models") / f"mobilenet_features_{classifier}_litert" / "1"

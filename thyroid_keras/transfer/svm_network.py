@@ -31,9 +31,11 @@ def join_svm(network, fitted):
     kernels, biases = zip(*map(_line, machines), strict=True)
     exact = {"dtype": "float32"}
     sigmoids = keras.layers.Dense(len(machines), activation="sigmoid", name="machines", **exact)
-    positive = keras.ops.mean(sigmoids(network.output), axis=-1, keepdims=True)
-    label = keras.layers.Concatenate(name=LABEL, **exact)([1 - positive, positive])
+    mean = keras.layers.Dense(2, name=LABEL, **exact)  # of what speaks for either class
+    label = mean(sigmoids(network.output))
     sigmoids.set_weights([np.stack(kernels, axis=1), np.array(biases)])
+    share = np.full((len(machines), 1), 1 / len(machines))
+    mean.set_weights([np.concatenate([-share, share], axis=1), np.array([1.0, 0.0])])
     return keras.Model(network.input, {LABEL: label})
 
 
