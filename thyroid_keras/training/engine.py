@@ -96,7 +96,8 @@ def fit_phase(model, phase: Phase, train, val, training: Training):
         phase.losses,
         phase.loss_weights,
         phase.metrics,
-        jit_compile=training.jit_compile,
+        # JAX has no other graph: not compiled, it goes through a step operation by operation
+        jit_compile=training.jit_compile or keras.backend.backend() == "jax",
     )
     # here and not in the first step, which TensorFlow would then have to trace twice
     model.optimizer.build(model.trainable_variables)
