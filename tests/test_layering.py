@@ -58,7 +58,9 @@ MAY_IMPORT = {
     "global_map": {"data", "metrics", "recipes", "report"},
     "experiment": LOW
     | LEARNING
-    | {"borders", "narration", "other_data", "preparation", "run_evaluation", "signals"},
+    | {"borders", "narration", "other_data", "preparation", "recording", "run_evaluation"}
+    | {"signals"},
+    "recording": {"recipes", "runs", "training"},
     "benchmarking": LOW | LEARNING | {"preparation"},
     "client": set(),
     "serving": {"answers", "archs", "client", "data", "explain", "folding", "layers", "loading"}
@@ -95,7 +97,7 @@ ONLY_IN = {
                    "litert/convert", "litert/interpreter", "litert/structure",
                    "serving/decode", "serving/maps", "serving/octets", "serving/resize",
                    "serving/server_files", "serving/signatures", "serving/upright"},
-    "jax": {"training/backend"},
+    "jax": {"training/backend", "training/distribution"},
     "pydicom": {"data/dicom"},
     "sklearn": {"metrics/classification", "data/dealing", "shortcuts/judging",
                 "transfer/svm", "recipes/pixels"},

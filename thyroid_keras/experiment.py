@@ -1,9 +1,9 @@
 """One training from the choice of data to the report; what `train` and `evaluate` do."""
 
+import contextlib
 import dataclasses
 import datetime
 import os
-import time
 
 import keras
 
@@ -12,6 +12,7 @@ from thyroid_keras.loading import float32_twin, load
 from thyroid_keras.narration import conclusion, introduction
 from thyroid_keras.other_data import describe_other, evaluation_folder, other_table
 from thyroid_keras.preparation import (
+    check_devices,
     check_folds,
     check_same,
     choose_recipe,
@@ -19,7 +20,7 @@ from thyroid_keras.preparation import (
     split_data,
 )
 from thyroid_keras.recipes import RECIPES
-from thyroid_keras.recipes.feeding import feed
+from thyroid_keras.recording import recorded, teller
 from thyroid_keras.run_evaluation import evaluate_run
 from thyroid_keras.runs import (
     Run,
@@ -28,15 +29,13 @@ from thyroid_keras.runs import (
     default_folder,
     environment,
     way_on,
-    write_bytes,
     write_json,
 )
 from thyroid_keras.signals import SignalGuard
 from thyroid_keras.training import (
-    PhaseProgress,
     SettingError,
-    Training,
     differences,
+    find_devices,
     make_deterministic,
     own_session,
     set_precision,
@@ -59,6 +58,7 @@ def train(
     folds=None,
     fold=None,
     augment_before_split=False,
+    distribute=None,
     say=print,
 ):
     """Trains an architecture, judges it on the test split, and leaves a run folder.
@@ -81,17 +81,18 @@ def train(
         augment_before_split: bool, whether to reproduce a leak on purpose, see
             `data.copies`: the network learns from, is chosen by and is tested on copies of the
             same images, which is wrong, and also on the test split, which is right.
+        distribute: sequence of str: all devices of this host if empty, else `"hosts=..."` and
+            `"process=..."`, see `training.find_devices`; `None`: one device.
         say: function of one line of text, told what a person wants to know.
 
     Returns:
-        `(run, metrics)`: the `Run` and what is in its `metrics.json`.
+        `(run, metrics)`: the `Run` and what is in its `metrics.json`; `(None, None)` in all
+        processes but the first.
 
     Raises:
         SettingError, DataError, RunError: if the user's input is wrong.
         Diverged, Interrupted: if the training did not reach its end.
     """
-    recipe = choose_recipe(arch, recipe, settings)
-    data = None if data is None else os.fspath(data)
     if not 0 <= seed < 2**32:
         raise SettingError(f"--seed must be from 0 to {2**32 - 1}. Received: seed={seed}")
     if resume and out is None:
@@ -102,43 +103,59 @@ def train(
             "--augment-before-split is for networks that name classes; border_unet finds borders. "
             f"Received: arch={arch!r}"
         )
+    devices = find_devices(distribute, seed)  # before anything asks JAX for them
+    recipe = choose_recipe(arch, recipe, settings)
+    data = None if data is None else os.fspath(data)
     folder = out or default_folder(arch, datetime.datetime.now())
     guard = SignalGuard(way_on("train", folder))
-    with guard, Run.create(folder, resume=resume) as run, own_session():
-        source = {"path": data, "format": format, "target": target, "seed": seed}
-        source |= {"on_bad": on_bad, "folds": folds, "fold": fold}
-        source |= {"augment_before_split": True} if augment_before_split else {}
-        precision = set_precision(precision)
-        begun = run.read_config() if run.config.exists() else {}
-        if begun:
-            check_same(begun, recipe, source, seed, precision)
-        else:  # killed before it was told how the split came about
-            run.split.unlink(missing_ok=True)
-        if begun.get("finished") and run.is_whole():
+    say = say if devices.first else (lambda line: None)
+    with guard, devices, contextlib.ExitStack() as stack:
+        with devices.agreeing():
+            check_devices(recipe, devices)
+            own = stack.enter_context(devices.own(folder))
+            run = stack.enter_context(Run.create(own, resume=resume and devices.first))
+            stack.enter_context(own_session())
+            source = {"path": data, "format": format, "target": target, "seed": seed}
+            source |= {"on_bad": on_bad, "folds": folds, "fold": fold}
+            source |= {"augment_before_split": True} if augment_before_split else {}
+            precision = set_precision(precision)
+            begun = run.read_config() if run.config.exists() else {}
+            if begun:
+                check_same(begun, recipe, source, seed, precision)
+            else:  # killed before it was told how the split came about
+                run.split.unlink(missing_ok=True)
+            finished = begun.get("finished") and run.is_whole()
+        if devices.told(b"finished" if finished else b""):
             say(f"Finished before, and left as it is. Report: {run.report}")
-            return run, run.read_metrics()
-        splits = split_data(run, source, recipe, seed)
-        keep_network(run, recipe.borders)
+            return (run, run.read_metrics()) if devices.first else (None, None)
+        with devices.agreeing() as facts:
+            splits = split_data(run, source, recipe, seed)
+            keep_network(run, recipe.borders)
+            facts |= {"settings": recipe.settings(), "precision": precision, "seed": seed}
+            facts["images"] = splits.listing()
         make_deterministic(seed, jit_compile=recipe.jit_compile)
         config = _config(run, recipe, splits, source, seed, precision)
+        config["environment"]["devices"] = devices.num_devices
         config["seconds"] = begun.get("seconds", 0.0)
         if begun:  # with what there was to say of the split when it was made
             config["data"]["notes"] = begun["data"]["notes"]
         write_json(run.config, config)
-        for line in introduction(recipe, splits, precision, run):
-            say(line)
-            run.log(line)
-        model = recipe.procedure(recipe, splits, _training(run, recipe, config, guard, say))
+        tell = teller(run, say)
+        tell(*introduction(recipe, splits, precision, run), *devices.introduction())
+        with devices.scope():
+            training = recorded(run, recipe, config, guard, tell, devices)
+            model = recipe.procedure(recipe, splits, training)
         model = float32_twin(model)
+        devices.leave()
+        if not devices.first:
+            return None, None
         with atomic(run.model) as temporary:
             model.save(temporary)
         write_json(run.config, config | {"parameters": model.count_params()})
         shortcuts = fold in (None, 0) and not augment_before_split
         found = evaluate_run(run, model, splits, seed=seed, shortcuts=shortcuts)
         write_json(run.config, run.read_config() | {"finished": True})
-        for line in conclusion(found, run):
-            say(line)
-            run.log(line)
+        tell(*conclusion(found, run))
         return run, found
 
 
@@ -183,35 +200,6 @@ def _judge(run, folder, splits, config, say):
     for line in conclusion(found, run):
         say(line)
     return found
-
-
-def _training(run, recipe, config, guard, say):
-    start = time.monotonic() - config["seconds"]  # of all legs together
-
-    def report(history):
-        run.write_history(
-            [{"phase": phase} | row for phase, rows in history.items() for row in rows]
-        )
-        config["seconds"] = round(time.monotonic() - start, 1)
-        write_json(run.config, config)
-
-    def tell(line):
-        say(line)
-        run.log(line)
-
-    return Training(
-        checkpoints=run.checkpoints,
-        feed=feed,
-        seed=config["seed"],
-        jit_compile=recipe.jit_compile,
-        report=report,
-        say=tell,
-        keep=lambda name, content: write_bytes(run.folder / name, content),
-        kept=lambda name: file.read_bytes() if (file := run.folder / name).is_file() else None,
-        watch=lambda phase, steps: [PhaseProgress(phase, steps, run.log)],
-        deferring=guard.deferring,
-        stop_signal=guard.received,
-    )
 
 
 def _config(run, recipe, splits, source, seed, precision):

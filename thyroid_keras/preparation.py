@@ -20,6 +20,7 @@ from thyroid_keras.training.backend import gpu_capability
 
 SCALES = ("quick", "paper")
 ON_BAD = ("fail", "skip")
+NOT_BY_STEPS = ("pixel_classifier",)
 # fields of a recipe that say which pictures there are, and how they are read
 READING = ("borders", "views", "phantom_patients", "phantom_views", "phantom_typicality",
            "phantom_text_leak")  # fmt: skip
@@ -183,6 +184,30 @@ def check_folds(folds, fold):
         raise SettingError(
             "--folds K (at least 2) and --fold I (0 to K-1) go together. "
             f"Received: folds={folds}, fold={fold}"
+        )
+
+
+def check_devices(recipe, devices):
+    """Refuses what several devices cannot learn together.
+
+    Args:
+        recipe: `Recipe`.
+        devices: `training.Distribution`.
+
+    Raises:
+        SettingError: naming why.
+    """
+    if devices.num_devices == 1:
+        return
+    if recipe.batch_size < devices.num_devices:
+        raise SettingError(
+            f"--distribute: {devices.num_devices} devices cannot share a batch of fewer images. "
+            f"Raise it with --set batch_size. Received: batch_size={recipe.batch_size}"
+        )
+    if recipe.arch in NOT_BY_STEPS:
+        raise SettingError(
+            f"--distribute: {recipe.arch} is fitted by scikit-learn, at once and on this host "
+            f"alone; leave --distribute out. Received: arch={recipe.arch!r}"
         )
 
 

@@ -27,6 +27,13 @@ def main(arguments=None):
         action="store_true",
         help="reproduce a leak on purpose, and show its wrong figure beside the right one",
     )
+    add(
+        "--distribute",
+        nargs="*",
+        metavar="PART",
+        help="on JAX: learn on all devices of this host, or of several: hosts=HOST:PORT,HOST:PORT "
+        "process=I, given on each with its own I, from 0; the first keeps the run folder",
+    )
     chosen = parser.parse_args(arguments)
     if "help" in chosen.settings:
         cli.run(list_settings, arch=chosen.arch, scale=chosen.recipe)

@@ -36,6 +36,13 @@ class Splits:
         """Dict from split name to table."""
         return {name: getattr(self, name) for name in SPLITS}
 
+    def listing(self):
+        """Returns which images there are, by split: name, label and hash of each, as lists."""
+        return {
+            name: [[s.name, s.label, self.hashes[s.name]] for s in table.samples]
+            for name, table in self.parts.items()
+        }
+
 
 def make_splits(table, *, fractions=(0.6, 0.2, 0.2), seed=0, hashes=None, copies=(), progress=True):
     """Splits a table by group, with alike shares of every class.

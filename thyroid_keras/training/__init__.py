@@ -2,13 +2,16 @@
 
 from thyroid_keras.training.backend import make_deterministic, own_session, set_precision
 from thyroid_keras.training.checkpoints import CheckpointError
+from thyroid_keras.training.distribution import Distribution
 from thyroid_keras.training.engine import Diverged, Interrupted, Training, copy_weights, fit_phase
+from thyroid_keras.training.hosts import find_devices
 from thyroid_keras.training.progress import PhaseProgress
 from thyroid_keras.training.recipe import Phase, Recipe
 from thyroid_keras.training.settings import SettingError, differences, override, unmet
 
 __all__ = [
     "CheckpointError",
+    "Distribution",
     "Diverged",
     "Interrupted",
     "Phase",
@@ -18,6 +21,7 @@ __all__ = [
     "Training",
     "copy_weights",
     "differences",
+    "find_devices",
     "fit_phase",
     "make_deterministic",
     "override",

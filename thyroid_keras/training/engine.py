@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from thyroid_keras.training.checkpoints import CheckpointError, Checkpoints, Record, Remembered
+from thyroid_keras.training.distribution import Distribution, SharedCheckpoints
 from thyroid_keras.training.recipe import Phase
 
 
@@ -52,6 +53,7 @@ class Training:
             progress bar.
         deferring: function returning a context in which signals are only noted.
         stop_signal: function that returns the number of a signal noted, or `None`.
+        distribution: `Distribution`, the devices that learn together.
     """
 
     checkpoints: Path | None
@@ -66,6 +68,7 @@ class Training:
     watch: Callable = lambda phase, steps: []
     deferring: Callable = contextlib.nullcontext
     stop_signal: Callable = lambda: None
+    distribution: Distribution = dataclasses.field(default_factory=Distribution)
 
 
 def fit_phase(model, phase: Phase, train, val, training: Training):
@@ -106,7 +109,7 @@ def fit_phase(model, phase: Phase, train, val, training: Training):
     if first_epoch < phase.epochs and not keeper.record.finished:
         keeper.checkpoints.require_room(sum(a.nbytes for a in _state(model).values()))
         data, steps = training.feed(train, first_epoch, phase.epochs - first_epoch)
-        with training.deferring():
+        with training.deferring(), training.distribution.sharing(model):
             model.fit(
                 data,
                 validation_data=training.feed(val, 0, 1)[0],
@@ -132,6 +135,8 @@ class _Keeper(keras.callbacks.Callback):
         self.checkpoints = Remembered()
         if training.checkpoints is not None:
             self.checkpoints = Checkpoints(Path(training.checkpoints) / phase.name, training.say)
+        if training.distribution.num_processes > 1:
+            self.checkpoints = SharedCheckpoints(self.checkpoints, training.distribution)
         self.record = Record()
 
     def restore(self, model):
@@ -153,11 +158,12 @@ class _Keeper(keras.callbacks.Callback):
         self.training.report(self.training.history)
 
     def on_train_batch_end(self, batch, logs=None):
-        self._heed_signals()
+        if self.training.distribution.num_processes == 1:  # more agree once per epoch
+            self._heed_signals()
 
     def _heed_signals(self):
-        if (signal_number := self.training.stop_signal()) is not None:
-            raise Interrupted(signal_number)
+        if number := self.training.distribution.greatest(self.training.stop_signal() or 0):
+            raise Interrupted(number)
 
     def on_epoch_end(self, epoch, logs=None):
         logs = {name: float(value) for name, value in (logs or {}).items()}
