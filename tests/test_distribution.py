@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -19,7 +20,7 @@ from thyroid_keras.runs import read_json
 from thyroid_keras.training import Distribution, SettingError
 from thyroid_keras.training.checkpoints import Checkpoints, Record
 from thyroid_keras.training.distribution import SharedCheckpoints
-from thyroid_keras.training.hosts import parse
+from thyroid_keras.training.hosts import meet, parse
 
 WITHIN = 1e-5
 IMAGES = 34  # 18 to learn from, in batches of 7, 7 and 4: two devices' shares are unequal
@@ -73,6 +74,40 @@ def test_tensorflow_is_refused_with_the_reason(tmp_path, capsys):
     assert caught.value.code == 2 and "Traceback" not in said
     assert "KERAS_BACKEND=jax" in said and "normalise by its own share" in said
     assert not (tmp_path / "run").exists()
+
+
+def test_processes_meet_whoever_comes_first():
+    hosts = [f"localhost:{port}" for port in free_ports(3)]
+    met = []
+    others = [
+        threading.Thread(target=lambda i=i: met.append(meet(hosts, i, 30)), daemon=True)
+        for i in (1, 2)
+    ]
+    others[0].start()
+    time.sleep(0.2)
+    assert not met, "nobody is there yet"
+    others[1].start()
+    with socket.create_server(("", int(hosts[0].split(":")[1]))):  # somebody else's, for a while
+        time.sleep(0.1)
+    meet(hosts, 0, 30)
+    for other in others:
+        other.join(10)
+    assert len(met) == 2
+    with socket.create_server(("", int(hosts[0].split(":")[1]))):
+        pass  # free for JAX
+
+
+def test_a_process_that_does_not_come_is_named():
+    hosts = [f"localhost:{port}" for port in free_ports(3)]
+    with pytest.raises(OSError, match="process 1, 2 did not come"):
+        meet(hosts, 0, 0.1)
+    with pytest.raises(OSError, match=f"not to be reached at {hosts[0]}"):
+        meet(hosts, 1, 0.1)
+    with (
+        socket.create_server(("", int(hosts[0].split(":")[1]))),
+        pytest.raises(OSError, match="in use"),
+    ):
+        meet(hosts, 0, 0.1)
 
 
 @pytest.mark.parametrize(
