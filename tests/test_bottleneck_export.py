@@ -102,6 +102,7 @@ def test_exports_answer_as_predict_does(classifier, theirs, tmp_path, monkeypatc
     assert card["test"]["split"] == "out-of-fold" and card["threshold"] == metrics["threshold"]
     assert card["test"]["roc_auc"] == metrics["roc_auc"]
 
+    keras.utils.clear_session()  # names are given out anew, as in another process
     explain.main([str(folder), str(pictures / "0.png"), "--out", "seen", "--method", "gradcam"])
     assert list(Path("seen").glob("*.png"))
 
