@@ -145,8 +145,11 @@ def test_wrong_arguments_end_with_status_2(case, capsys, tmp_path, monkeypatch):
 
 
 def test_faulty_data_end_the_table_with_what_the_training_said(tmp_path, capsys):
-    said = fails(command.main, words(tmp_path / "t", "--data", str(tmp_path / "none")), capsys)
-    assert str(tmp_path / "none") in said
+    for label in "ab":
+        (tmp_path / "data" / label).mkdir(parents=True)
+        (tmp_path / "data" / label / "x.png").write_bytes(b"no picture")
+    said = fails(command.main, words(tmp_path / "t", "--data", str(tmp_path / "data")), capsys)
+    assert "x.png" in said
     assert len(list((tmp_path / "t/logs").iterdir())) == 1, "the second row is not begun"
 
 
