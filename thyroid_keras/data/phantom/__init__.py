@@ -2,16 +2,11 @@
 
 import functools
 
-from thyroid_keras.data.phantom.checks import (
-    check_choice,
-    check_count,
-    check_least,
-    check_share,
-)
+from thyroid_keras.data.phantom.checks import check_choice, check_count, check_least, check_share
 from thyroid_keras.data.phantom.picture import Picture, is_positive, simulate
 from thyroid_keras.data.phantom.planes import phantom_planes, simulate_plane
+from thyroid_keras.data.phantom.series import NOTE, simulate_series
 from thyroid_keras.data.phantom.site import phantom_site
-from thyroid_keras.data.progress import track
 from thyroid_keras.data.samples import Sample, SampleTable
 
 __all__ = [
@@ -79,8 +74,6 @@ def phantom(
     Raises:
         ValueError: if an argument is out of its range.
     """
-    check_count(1, num_patients=num_patients)
-    check_count(1, views=views)
     check_count(0, seed=seed)
     check_share(prevalence=prevalence)
     check_least(0, typicality=typicality)
@@ -94,12 +87,9 @@ def phantom(
         "text_leak": text_leak,
         "typicality": typicality,
     }
-    pairs = [(patient, view) for patient in range(num_patients) for view in range(views)]
-    samples = tuple(
-        _sample(target, prevalence, settings, *pair)
-        for pair in track(pairs, "Simulating ultrasound", show=progress)
-    )
-    notes = ("Simulated ultrasound: figures on it say nothing about patients.",)
+    sample = functools.partial(_sample, target, prevalence, settings)
+    samples = simulate_series(sample, num_patients, views, progress=progress)
+    notes = (NOTE,)
     if text_leak:
         notes += (f"Burned-in words give the label away in a share of {text_leak:g} images.",)
     if typicality:

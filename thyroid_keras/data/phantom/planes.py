@@ -1,6 +1,7 @@
 """Simulated fetal ultrasound: standard planes, and the background between them."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 
@@ -13,8 +14,8 @@ from thyroid_keras.data.phantom.picture import generator
 from thyroid_keras.data.phantom.planes_fan import Fan
 from thyroid_keras.data.phantom.planes_paint import Canvas
 from thyroid_keras.data.phantom.planes_womb import Mother, paint_haze, paint_womb
+from thyroid_keras.data.phantom.series import NOTE, simulate_series
 from thyroid_keras.data.phantom.ultrasound import scan
-from thyroid_keras.data.progress import track
 from thyroid_keras.data.samples import Sample, SampleTable
 
 BACKGROUND = "Background"
@@ -97,22 +98,17 @@ def phantom_planes(
     Raises:
         ValueError: if an argument is out of its range.
     """
-    check_count(1, num_patients=num_patients)
-    check_count(1, views=views)
     check_count(0, seed=seed)
     check(0 <= background < 1, "`background` must lie in [0, 1).", background=background)
-    pairs = [(patient, view) for patient in range(num_patients) for view in range(views)]
-    samples = tuple(
-        _sample(seed, image_size, background, *pair)
-        for pair in track(pairs, "Simulating ultrasound", show=progress)
-    )
+    sample = functools.partial(_sample, seed, image_size, background)
+    samples = simulate_series(sample, num_patients, views, progress=progress)
     return SampleTable(
         name="phantom of fetal planes",
         samples=samples,
         class_names=CLASS_NAMES,
         mask_source="simulated truth",
         target="plane",
-        notes=("Simulated ultrasound: figures on it say nothing about patients.",),
+        notes=(NOTE,),
     )
 
 

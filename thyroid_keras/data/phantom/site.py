@@ -1,12 +1,14 @@
 """Simulated views of one place: foci lie all over, and those at one site alone tell the class."""
 
+import functools
+
 import numpy as np
 
 from thyroid_keras.data.phantom.checks import check_count
 from thyroid_keras.data.phantom.foci import paint_blob
 from thyroid_keras.data.phantom.picture import generator, is_positive
+from thyroid_keras.data.phantom.series import NOTE, simulate_series
 from thyroid_keras.data.phantom.ultrasound import Probe, Scene, bell, scan
-from thyroid_keras.data.progress import track
 from thyroid_keras.data.samples import Sample, SampleTable
 
 CLASS_NAMES = ("dark focus", "bright focus")
@@ -39,23 +41,17 @@ def phantom_site(num_patients, *, views=1, image_size=64, seed=0, progress=True)
     Raises:
         ValueError: if an argument is out of its range.
     """
-    check_count(1, num_patients=num_patients)
-    check_count(1, views=views)
     check_count(32, image_size=image_size)
     check_count(0, seed=seed)
-    pairs = [(patient, view) for patient in range(num_patients) for view in range(views)]
-    mask = site_mask(image_size)
-    samples = tuple(
-        _sample(patient, view, image_size, seed, mask)
-        for patient, view in track(pairs, "Simulating ultrasound", show=progress)
-    )
+    sample = functools.partial(_sample, seed, image_size, site_mask(image_size))
+    samples = simulate_series(sample, num_patients, views, progress=progress)
     return SampleTable(
         name="aligned phantom",
         samples=samples,
         class_names=CLASS_NAMES,
         mask_source="simulated truth",
         target="site",
-        notes=("Simulated ultrasound: figures on it say nothing about patients.",),
+        notes=(NOTE,),
         aligned=True,
     )
 
@@ -68,7 +64,7 @@ def site_mask(image_size):
     return np.where(inside, 255, 0).astype(np.uint8)
 
 
-def _sample(patient, view, image_size, seed, mask):
+def _sample(seed, image_size, mask, patient, view):
     label = is_positive(seed, patient)
     group = f"p{patient + 1:04d}"
     return Sample(
