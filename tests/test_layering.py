@@ -47,7 +47,7 @@ MAY_IMPORT = {
     | LEARNING
     | {"borders", "evaluation", "experiment", "narration", "other_data", "pooling", "preparation"}
     | {"nodules", "signals"},
-    "comparison": {"data", "metrics", "narration", "report", "runs"},
+    "comparison": {"data", "metrics", "narration", "report", "runs", "training"},
     "signals": {"training"},
     "borders": {"data", "folding", "loading", "metrics", "report", "runs"},
     "shortcuts": {"data", "metrics"},

@@ -89,6 +89,21 @@ def test_each_fault_is_named_once(capsys):
     assert said.count("image_size: out of range") == 1
 
 
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("train", ["--arch", "cs_agnet", "--fold", "1", "--resume", "--seed", "-1"]),
+        ("crossval", ["--arch", "cs_agnet", "--folds", "1", "--resume", "--seed", "-1"]),
+        ("table", ["fan_2", "--jobs", "0", "--minutes", "0", "--seed", "-1"]),
+        ("table", ["all", "--jobs", "0", "--minutes", "0", "--seed", "-1"]),
+    ],
+)
+def test_all_options_that_are_wrong_are_named_at_once(command, arguments, capsys):
+    said = fails(main_of(command), arguments, capsys)
+    asked = [word for word in arguments if word.startswith("--") and word != "--arch"]
+    assert all(word in said for word in asked)
+
+
 def test_a_command_after_a_space_is_told_its_module(capsys):
     said = fails(overview, ["train", "--arch", "fan"], capsys)
     assert "`python -m thyroid_keras.train --arch fan`" in said

@@ -70,9 +70,7 @@ def main(arguments=None):
         action="store_true",
         help="reproduce the leak too, and show its figure beside the right one",
     )
-    cli.add_shared(parser, "--target", "--format", "--on-bad")
-    # an int of any size, for its fault is told with those of the other settings
-    parser.add_argument("--seed", **cli.SHARED["--seed"] | {"type": int})
+    cli.add_shared(parser, "--target", "--format", "--on-bad", "--seed")
     add(
         "--borders",
         default=usual.borders,

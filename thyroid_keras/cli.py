@@ -27,7 +27,6 @@ USER_ERRORS = (
     SettingError,
 )
 DISCLAIMER = "Research use only; not a medical device."
-MAX_SEED = 2**32 - 1
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -57,13 +56,6 @@ def parser(command, description, *, example, more=""):
     )
 
 
-def seed(text):
-    """Returns a seed as an int; the type of `--seed`."""
-    if not text.isascii() or not text.isdigit() or int(text) > MAX_SEED:
-        raise argparse.ArgumentTypeError(f"must be from 0 to {MAX_SEED}. Received: seed={text}")
-    return int(text)
-
-
 SHARED = {
     "--arch": {
         "required": True,
@@ -91,7 +83,7 @@ SHARED = {
         "metavar": "FIELD=VALUE",
         "help": "replaces settings of the recipe; `train --arch NAME --set help` lists them",
     },
-    "--seed": {"type": seed, "default": 0, "metavar": "N", "help": "of all that is random"},
+    "--seed": {"type": int, "default": 0, "metavar": "N", "help": "of all that is random"},
     "--precision": {
         "choices": PRECISIONS,
         "default": "auto",

@@ -11,6 +11,7 @@ from thyroid_keras.narration import COMPARED, verdict, versus
 from thyroid_keras.report import Answers, paired_roc, read_answers, save_figure
 from thyroid_keras.report.style import counted
 from thyroid_keras.runs import Run, RunError, read_csv, require_writable, write_json
+from thyroid_keras.training import refuse, seed_problems
 
 RESULT = "comparison.json"
 NO_DELONG = "DeLong's test is for two classes; the macro AUC has an interval by {}"
@@ -63,9 +64,11 @@ def compare(folder_a, folder_b, *, json=None, out=None, seed=0, say=print):
         `settings`, what differs in how they were made, and `conclusion`, a sentence.
 
     Raises:
+        SettingError: if there is no such seed.
         RunError: if a run is not finished or its network names no class, or with all that
             differs in their images.
     """
+    refuse(seed_problems(seed))
     require_writable(json, out and pathlib.Path(out) / RESULT)
     a, b = _read(folder_a), _read(folder_b)
     if problems := _misfits(a, b):

@@ -15,10 +15,9 @@ from thyroid_keras.narration import conclusion, spread
 from thyroid_keras.nodules import map_thresholds
 from thyroid_keras.other_data import describe_other, evaluation_folder, other_table
 from thyroid_keras.pooling import fold_run, pool
-from thyroid_keras.preparation import check_same, choose_recipe, recipe_of
+from thyroid_keras.preparation import check_same, choose_recipe, recipe_of, run_problems
 from thyroid_keras.runs import (
     Run,
-    RunError,
     default_folder,
     environment,
     read_csv,
@@ -26,7 +25,7 @@ from thyroid_keras.runs import (
     write_json,
 )
 from thyroid_keras.signals import SignalGuard
-from thyroid_keras.training import Interrupted, SettingError, own_session, set_precision
+from thyroid_keras.training import Interrupted, own_session, refuse, set_precision
 
 
 def crossval(
@@ -64,15 +63,15 @@ def crossval(
         Diverged, Interrupted: if a training did not reach its end.
     """
     chosen = choose_recipe(arch, recipe, settings)
+    problems = run_problems(seed, resume, out)
     if arch == "border_unet":
-        raise SettingError(
+        problems.append(
             "border_unet has no classes whose answers could be pooled; `train` it with --folds K "
             f"--fold I. Received: arch={arch!r}"
         )
     if folds < 2:
-        raise SettingError(f"--folds must be at least 2. Received: folds={folds}")
-    if resume and out is None:
-        raise RunError("--resume needs the folder to go on with, --out DIR. Received: out=None")
+        problems.append(f"--folds must be at least 2. Received: folds={folds}")
+    refuse(problems)
     data = None if data is None else os.fspath(data)
     folder = out or default_folder(f"{arch}-crossval", datetime.datetime.now())
     how_on = way_on("crossval", folder)

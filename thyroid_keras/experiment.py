@@ -13,10 +13,11 @@ from thyroid_keras.narration import conclusion, introduction
 from thyroid_keras.other_data import describe_other, evaluation_folder, other_table
 from thyroid_keras.preparation import (
     check_devices,
-    check_folds,
     check_same,
     choose_recipe,
+    fold_problems,
     recipe_of,
+    run_problems,
     split_data,
 )
 from thyroid_keras.recipes import RECIPES
@@ -24,7 +25,6 @@ from thyroid_keras.recording import recorded, teller
 from thyroid_keras.run_evaluation import evaluate_run
 from thyroid_keras.runs import (
     Run,
-    RunError,
     atomic,
     default_folder,
     environment,
@@ -33,11 +33,11 @@ from thyroid_keras.runs import (
 )
 from thyroid_keras.signals import SignalGuard
 from thyroid_keras.training import (
-    SettingError,
     differences,
     find_devices,
     make_deterministic,
     own_session,
+    refuse,
     set_precision,
 )
 
@@ -93,16 +93,13 @@ def train(
         SettingError, DataError, RunError: if the user's input is wrong.
         Diverged, Interrupted: if the training did not reach its end.
     """
-    if not 0 <= seed < 2**32:
-        raise SettingError(f"--seed must be from 0 to {2**32 - 1}. Received: seed={seed}")
-    if resume and out is None:
-        raise RunError("--resume needs the folder of the run, --out DIR. Received: out=None")
-    check_folds(folds, fold)
+    problems = run_problems(seed, resume, out) + fold_problems(folds, fold)
     if augment_before_split and arch == "border_unet":
-        raise SettingError(
+        problems.append(
             "--augment-before-split is for networks that name classes; border_unet finds borders. "
             f"Received: arch={arch!r}"
         )
+    refuse(problems)
     devices = find_devices(distribute, seed)  # before anything asks JAX for them
     recipe = choose_recipe(arch, recipe, settings)
     data = None if data is None else os.fspath(data)

@@ -15,7 +15,7 @@ from thyroid_keras.data.splits import make_folds, make_splits
 from thyroid_keras.recipes import RECIPES
 from thyroid_keras.runs import RunError, atomic
 from thyroid_keras.spelling import suggestion
-from thyroid_keras.training import SettingError, override
+from thyroid_keras.training import SettingError, override, seed_problems
 from thyroid_keras.training.backend import gpu_capability
 
 SCALES = ("quick", "paper")
@@ -172,19 +172,24 @@ def split_data(run, source, recipe, seed):
     return splits
 
 
-def check_folds(folds, fold):
-    """Refuses a fold without folds, and the other way round.
+def run_problems(seed, resume, out):
+    """Returns what is wrong with how a run is asked for, as a list of str."""
+    found = seed_problems(seed)
+    if resume and out is None:
+        found.append("--resume needs the folder to go on with, --out DIR. Received: out=None")
+    return found
 
-    Raises:
-        SettingError: unless both are `None`, or `fold` is one of at least two folds.
-    """
+
+def fold_problems(folds, fold):
+    """Returns what is wrong, a list of str, unless `fold` is one of `folds`, or both are None."""
     if folds is None and fold is None:
-        return
+        return []
     if folds is None or fold is None or folds < 2 or not 0 <= fold < folds:
-        raise SettingError(
+        return [
             "--folds K (at least 2) and --fold I (0 to K-1) go together. "
             f"Received: folds={folds}, fold={fold}"
-        )
+        ]
+    return []
 
 
 def check_devices(recipe, devices):

@@ -11,7 +11,7 @@ from thyroid_keras.benchmarking.measure import figures, step_tasks, time_in_turn
 from thyroid_keras.benchmarking.rehearsal import rehearse
 from thyroid_keras.preparation import choose_recipe
 from thyroid_keras.runs import environment, write_csv
-from thyroid_keras.training import SettingError, make_deterministic, set_precision
+from thyroid_keras.training import make_deterministic, refuse, set_precision
 
 NO_FILE = (None, False, True)
 MEANINGS = {
@@ -106,8 +106,7 @@ def _check(seconds, steps, profile):
             f"--profile: {profile} cannot be written; choose another file. "
             f"Received: profile={str(profile)!r}"
         )
-    if problems:
-        raise SettingError("\n".join(problems))
+    refuse(problems)
 
 
 def _writable(path):

@@ -6,7 +6,7 @@ import pathlib
 from thyroid_keras.preparation import SCALES, check_same, choose_recipe
 from thyroid_keras.recipes import RECIPES, Row
 from thyroid_keras.runs import Run, RunError
-from thyroid_keras.training import Recipe, SettingError, override
+from thyroid_keras.training import Recipe, SettingError, override, refuse, seed_problems
 from thyroid_keras.training.backend import gpu_capability
 from thyroid_keras.transfer import Settings
 
@@ -23,19 +23,18 @@ def chosen_scale(scale):
     return scale
 
 
-def check_limits(jobs, minutes):
-    """Refuses fewer than one training at a time, and no time at all.
+def check_limits(jobs, minutes, seed):
+    """Refuses fewer than one training at a time, no time at all, and a seed that is none.
 
     Raises:
-        SettingError: with both, where both are wrong; `None` is no limit.
+        SettingError: with all that are wrong; of `jobs` and `minutes` `None` is no limit.
     """
-    problems = []
+    problems = seed_problems(seed)
     if jobs is not None and jobs < 1:
         problems.append(f"--jobs must be at least 1. Received: jobs={jobs}")
     if minutes is not None and not minutes > 0:
         problems.append(f"--minutes must be above 0. Received: minutes={minutes}")
-    if problems:
-        raise SettingError("\n".join(problems))
+    refuse(problems)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -148,8 +147,7 @@ def choose_recipes(table, rows, options):
             chosen.append((recipe_of(table, row, options, settings), settings))
         except SettingError as error:
             problems |= dict.fromkeys(str(error).splitlines())
-    if problems:
-        raise SettingError("\n".join(problems))
+    refuse(problems)
     return chosen
 
 

@@ -10,6 +10,7 @@ from thyroid_keras.runs import Run, write_csv, write_text
 from thyroid_keras.tables.cells import chosen_scale
 from thyroid_keras.tables.ledger import judge_all
 from thyroid_keras.tables.pages import RESEARCH, markdown
+from thyroid_keras.training import refuse, seed_problems
 
 TITLE = "What five papers claim, and what these runs say of it"
 HEADER = ["claim", "paper", "verdict", "first against second", "difference (95 %)"]
@@ -45,10 +46,11 @@ def write_claims(*, out="tables", scale=None, seed=0, say=print):
         `(run, entries)`: the `Run` of the folder, and a list of `ledger.Entry`.
 
     Raises:
-        SettingError: if there is no such scale.
+        SettingError: if there is no such scale or seed.
         RunError: if a file of a run is damaged.
     """
     scale = chosen_scale(scale)
+    refuse(seed_problems(seed))
     entries = judge_all(out, scale, seed)
     run = Run(pathlib.Path(out) / f"claims-{scale}")
     write_csv(run.folder / "claims.csv", [line for entry in entries for line in _csv(entry)])

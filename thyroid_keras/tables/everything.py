@@ -34,7 +34,7 @@ def all_tables(*, out="tables", scale=None, minutes=None, seed=0, say=print, **o
         Interrupted: if a signal came or the minutes are over; everything can be resumed.
     """
     scale = chosen_scale(scale)
-    check_limits(options.get("jobs"), minutes)
+    check_limits(options.get("jobs"), minutes, seed)
     begun, failed, late = time.monotonic(), [], None
     for name, paper in TABLES.items():
         say(f"Table {name}: {paper.title}")

@@ -90,7 +90,7 @@ def table(
     until = math.inf if minutes is None else time.monotonic() + 60 * minutes
     scale = chosen_scale(scale)
     paper, wanted = _choose(name, rows, scale)
-    check_limits(jobs, minutes)
+    check_limits(jobs, minutes, seed)
     if data is not None:
         format_of(data, format)  # before the first training is begun
     options = Options(

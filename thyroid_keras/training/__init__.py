@@ -7,7 +7,14 @@ from thyroid_keras.training.engine import Diverged, Interrupted, Training, copy_
 from thyroid_keras.training.hosts import find_devices
 from thyroid_keras.training.progress import PhaseProgress
 from thyroid_keras.training.recipe import Phase, Recipe
-from thyroid_keras.training.settings import SettingError, differences, override, unmet
+from thyroid_keras.training.settings import (
+    SettingError,
+    differences,
+    override,
+    refuse,
+    seed_problems,
+    unmet,
+)
 
 __all__ = [
     "CheckpointError",
@@ -26,6 +33,8 @@ __all__ = [
     "make_deterministic",
     "override",
     "own_session",
+    "refuse",
+    "seed_problems",
     "set_precision",
     "unmet",
 ]

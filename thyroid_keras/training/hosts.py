@@ -7,7 +7,7 @@ import time
 import keras
 
 from thyroid_keras.training.distribution import Distribution
-from thyroid_keras.training.settings import SettingError
+from thyroid_keras.training.settings import SettingError, refuse
 
 USAGE = "--distribute takes nothing, or hosts=HOST:PORT,HOST:PORT,... and process=I"
 PARTS = ("hosts", "process")
@@ -92,8 +92,7 @@ def parse(words):
                 "--distribute process: says which of the hosts this is, from 0. "
                 f"Received: process={given.get('process')}"
             )
-    if problems:
-        raise SettingError("\n".join(problems))
+    refuse(problems)
     return hosts, int(process or 0)
 
 

@@ -13,6 +13,19 @@ class SettingError(ValueError):
     """A recipe was asked for a field it lacks, or given a value of the wrong kind."""
 
 
+def refuse(problems):
+    """Raises SettingError with all problems, a list of str, if there are any."""
+    if problems:
+        raise SettingError("\n".join(dict.fromkeys(problems)))
+
+
+def seed_problems(seed):
+    """Returns what is wrong with a seed, as a list of str: NumPy takes those in [0, 2**32)."""
+    if 0 <= seed < 2**32:
+        return []
+    return [f"--seed must be from 0 to {2**32 - 1}. Received: seed={seed}"]
+
+
 def unmet(recipe, conditions):
     """Returns a sentence for each field of a recipe whose condition does not hold."""
     return [
@@ -95,8 +108,7 @@ def override(recipe, assignments, *, check=True):
             except ValueError as error:
                 problems.append(f"--set {name}: {error}. Received: {text.strip()!r}")
     recipe = dataclasses.replace(recipe, **values)
-    if problems := problems + (recipe.problems() if check else []):
-        raise SettingError("\n".join(dict.fromkeys(problems)))
+    refuse(problems + (recipe.problems() if check else []))
     return recipe
 
 

@@ -15,7 +15,7 @@ from thyroid_keras.archs.pretrained import (
     unavailable,
     weights_normalization,
 )
-from thyroid_keras.training import SettingError
+from thyroid_keras.training import SettingError, refuse
 
 POOLINGS = ("flatten", "average")
 SIZES = {"InceptionV3": 299, "InceptionResNetV2": 299, "Xception": 299, "NASNetLarge": 331}
@@ -111,8 +111,7 @@ def _check(name, application, weights, image_size, alpha, pooling):
         problems.append(f"--alpha is the width of a MobileNet, above 0. Received: alpha={alpha}")
     if pooling not in (None, *POOLINGS):
         problems.append(f"--pooling must be one of {POOLINGS}. Received: pooling={pooling!r}")
-    if problems:
-        raise SettingError("\n".join(problems))
+    refuse(problems)
 
 
 def _usual(application):

@@ -4,7 +4,7 @@ import dataclasses
 import math
 
 from thyroid_keras.archs.pretrained import application_name
-from thyroid_keras.training import SettingError
+from thyroid_keras.training import refuse, seed_problems
 from thyroid_keras.transfer.svm import KERNELS
 
 CLASSIFIERS = ("svm", "fc")
@@ -71,8 +71,7 @@ class Settings:
     precision = "float32"  # of all of them
 
     def __post_init__(self):
-        if problems := self.problems():
-            raise SettingError("\n".join(problems))
+        refuse(self.problems())
 
     def problems(self):
         """Returns what is out of range, as a list of str."""
@@ -88,7 +87,6 @@ class Settings:
             "phantom_views": (self.phantom_views >= 1, "must be at least 1"),
             "phantom_typicality": (0 <= self.phantom_typicality < math.inf, "must be at least 0"),
             "phantom_text_leak": (0 <= self.phantom_text_leak <= 1, "must be from 0 to 1"),
-            "seed": (0 <= self.seed < 2**32, f"must be from 0 to {2**32 - 1}"),
             "augment_before_split": (
                 self.copies > 0 or not self.augment_before_split,
                 "is without effect unless --copies is above 0",
@@ -98,7 +96,7 @@ class Settings:
             f"--{name.replace('_', '-')} {rule}. Received: {name}={getattr(self, name)!r}"
             for name, (holds, rule) in conditions.items()
             if not holds
-        ]
+        ] + seed_problems(self.seed)
 
     def settings(self):
         """Returns the fields, as JSON can hold them."""
