@@ -6,6 +6,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from thyroid_keras.data.phantom import PHANTOMS, phantom_site
+from thyroid_keras.recipes import RECIPES
 
 
 @pytest.fixture(scope="module")
@@ -15,6 +16,11 @@ def table():
 
 def pixels(table):
     return np.stack([s.image for s in table.samples]).astype(float)
+
+
+def test_it_is_what_global_attention_learns_from_unless_given_data():
+    for recipe in RECIPES["global_attention"].values():
+        assert PHANTOMS[recipe.target] is phantom_site
 
 
 def test_every_image_has_the_same_site_and_its_own_content(table):

@@ -74,6 +74,7 @@ class GlobalAttentionRecipe(Recipe):
     """
 
     paper: str = PAPER
+    target: str = "site"  # of the phantoms the one whose images are aligned
     image_size: int = 224
     channels: int = 3
     batch_size: int = 32
@@ -189,14 +190,17 @@ RECIPES = {
             PAPERS,
             scale="quick",
             image_size=64,
+            channels=1,  # the phantom is grey
             batch_size=16,
             backbone="sononet",
             backbone_arguments=("filters=8",),
             pixel_channels=32,
-            epochs=30,
-            cutoff_epochs=20,
+            epochs=100,
+            cutoff_epochs=60,
             learning_rate=3e-4,  # each weight of the many takes a step: 1e-3 blanks the map out
-            phantom_patients=150,
+            penalty=0.01,
+            phantom_patients=330,
+            phantom_views=1,
         ),
     }
 }

@@ -51,7 +51,7 @@ GRIDS = {
 }
 QUICK_GRIDS = {"l1": ("grid=penalty=1000|10",), "pixel_cnn": ("grid=penalty=0.1|0.001",)}
 PAPER_PROTOCOL = ("cv_folds=5", "repeats=5")
-QUICK = ("epochs=24", "cutoff_epochs=12")
+QUICK = ("channels=3", "epochs=24", "cutoff_epochs=12")
 QUICK_PROTOCOL = ("cv_folds=3", "kept_epochs=6", "repeats=2")
 
 
@@ -108,8 +108,14 @@ def _share(cutoff):
     return f"cutoff_epochs={max(1, cutoff * SENSITIVITY_EPOCHS // 250)}"
 
 
-SENSITIVITY_EPOCHS = 25
-BASE_QUICK = (f"epochs={SENSITIVITY_EPOCHS}", _share(60), "pixel_channels=128", "repeats=2")
+SENSITIVITY_EPOCHS = 50
+BASE_QUICK = (
+    f"epochs={SENSITIVITY_EPOCHS}",
+    _share(60),
+    "pixel_channels=128",
+    "penalty=0.001",
+    "repeats=2",
+)
 CHANNELS = {32: False, 64: True, 256: False}  # whether it waits for the paper's scale
 PENALTIES = {"0.0001": False, "0.01": True, "0.1": False, "1": True, "10": False}
 CUTOFFS = {20: False, 40: True, 80: True, 100: False}

@@ -14,17 +14,17 @@ from thyroid_keras.data.samples import Sample, SampleTable
 CLASS_NAMES = ("dark focus", "bright focus")
 WIDTH_MM, TOP_MM = 32.0, 6.0  # of the window, and its depth below the probe
 SITE = (0.36, 0.62, 0.13)  # x, y and radius of the site, in shares of the side
-OTHERS = 8  # foci beside the one at the site, dark or bright by chance
+OTHERS = 4  # foci beside the one at the site, dark or bright by chance
 DARK_DB = 25.0
 
 
 def phantom_site(num_patients, *, views=1, image_size=64, seed=0, progress=True):
     """Simulates an aligned set of images, in which place is everything.
 
-    Each image holds nine dark or bright foci. The one that lies at the site, the same in
+    Each image holds five dark or bright foci. The one that lies at the site, the same in
     every image, is what the class says; the others are dark or bright by chance. So whoever
-    counts foci wherever they lie is hardly better than chance, and whoever looks at the site
-    alone is always right. Every image depends on `seed`, its patient and its view alone.
+    counts foci wherever they lie is right in about seven of ten, and whoever looks at the
+    site alone always. Every image depends on `seed`, its patient and its view alone.
 
     Args:
         num_patients: int >= 1; half of them have a bright focus at the site.
