@@ -146,7 +146,7 @@ def test_turns_are_as_many_as_asked():
         (["--arch", "ds_agnet", "--seconds", "0", "--steps", "0"], "seconds=0.0"),
         (["--arch", "ds_agnet", "--seconds", "nan"], "seconds=nan"),
         (["--arch", "ds_agnet", "--profile", f"{__file__}/profile.csv"], "cannot be written"),
-        (["--arch", "ds_agnet", "--profile", "."], "profile='.'"),
+        (["--arch", "ds_agnet", "--profile", "."], ".: cannot be written, Is a directory"),
     ],
 )
 def test_wrong_input_ends_with_2(arguments, said, capsys):

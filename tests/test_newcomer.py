@@ -16,6 +16,7 @@ from thyroid_keras.__main__ import main as overview
 from thyroid_keras.data.readers import FORMATS
 from thyroid_keras.recipes import RECIPES
 from thyroid_keras.runs import RunError, require_writable
+from thyroid_keras.transfer.experiment import CLASSIFIER
 
 HOUSE = Path(__file__).parents[1]
 PAGES = ["README.rst", "RESULTS.rst", "CHANGELOG.rst", "saved_models/README.rst"]
@@ -120,6 +121,9 @@ ORDER = {
     "compare": ("runs/a", "runs/b", "--json", "{out}"),
     "compare to a folder": ("runs/a", "runs/b", "--out", "{out}"),
     "explain": ("runs/a", "picture.png", "--out", "{out}"),
+    "predict": ("runs/a", "picture.png", "--out", "{out}"),
+    "predict by features": ("features", "picture.png", "--out", "{out}"),
+    "bench": ("--arch", "fan", "--profile", "{out}"),
 }
 
 
@@ -127,10 +131,15 @@ ORDER = {
 def test_what_cannot_be_written_is_said_first(case, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "note.txt").write_text("no folder")
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features" / CLASSIFIER).touch()  # as in a run of bottleneck
     arguments = [word.format(out="note.txt/out") for word in ORDER[case]]
     said = fails(main_of(case.split()[0]), arguments, capsys)
     assert said.startswith("error: note.txt/out") and "cannot be written" in said
-    assert "--resume" not in said and [path.name for path in tmp_path.iterdir()] == ["note.txt"]
+    assert "--resume" not in said and {path.name for path in tmp_path.iterdir()} == {
+        "features",
+        "note.txt",
+    }
 
 
 def test_asking_whether_a_file_can_be_written_leaves_nothing(tmp_path):

@@ -39,8 +39,8 @@ def predict(folder, images, *, out="predictions.csv", say=print):
         RunError: if the run is not finished, or `out` cannot be written.
         DataError: with every file that is not a picture; nothing is written then.
     """
-    run = Run.open(folder, "model", "metrics")
     require_writable(out)
+    run = Run.open(folder, "model", "metrics")
     model = fold_batch_norm(load(folder))
     class_names = run.read_config()["data"]["class_names"]
     found = run.read_metrics()

@@ -1,8 +1,6 @@
 """What `bench` does: rehearse a recipe, time its step and the machine, report."""
 
 import json
-import os
-from pathlib import Path
 
 import keras
 
@@ -10,7 +8,7 @@ from thyroid_keras.benchmarking.ceiling import make_probes
 from thyroid_keras.benchmarking.measure import figures, step_tasks, time_in_turns
 from thyroid_keras.benchmarking.rehearsal import rehearse
 from thyroid_keras.preparation import choose_recipe
-from thyroid_keras.runs import environment, write_csv
+from thyroid_keras.runs import environment, unwritable, write_csv
 from thyroid_keras.training import make_deterministic, refuse, set_precision
 
 NO_FILE = (None, False, True)
@@ -101,17 +99,9 @@ def _check(seconds, steps, profile):
             "--profile needs TensorFlow, whose own profiler it reads; leave it out, or unset "
             f"KERAS_BACKEND. Received: backend={keras.backend.backend()!r}"
         )
-    if profile not in NO_FILE and not _writable(Path(profile)):
-        problems.append(
-            f"--profile: {profile} cannot be written; choose another file. "
-            f"Received: profile={str(profile)!r}"
-        )
+    if profile not in NO_FILE:
+        problems += unwritable(profile)
     refuse(problems)
-
-
-def _writable(path):
-    folder = next(p for p in path.absolute().parents if os.path.lexists(p))
-    return not path.is_dir() and folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
 
 
 def _subject(recipe, precision, rehearsal):

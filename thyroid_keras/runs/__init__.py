@@ -16,7 +16,7 @@ from thyroid_keras.runs.files import (
 )
 from thyroid_keras.runs.folder import Run, default_folder
 from thyroid_keras.runs.pictures import write_png
-from thyroid_keras.runs.writable import require_writable
+from thyroid_keras.runs.writable import require_writable, unwritable
 
 __all__ = [
     "Run",
@@ -31,6 +31,7 @@ __all__ = [
     "read_csv",
     "read_json",
     "require_writable",
+    "unwritable",
     "way_on",
     "write_bytes",
     "write_csv",

@@ -18,9 +18,13 @@ def require_writable(*paths):
     Raises:
         RunError: with all that cannot be written.
     """
-    problems = [fault for path in paths if path is not None and (fault := _fault(path))]
-    if problems:
+    if problems := unwritable(*paths):
         raise RunError("\n".join(problems))
+
+
+def unwritable(*paths):
+    """As `require_writable`, but returns a list of str, one for each path that is refused."""
+    return [fault for path in paths if path is not None and (fault := _fault(path))]
 
 
 def _fault(path):

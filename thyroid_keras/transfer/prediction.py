@@ -3,7 +3,7 @@
 from thyroid_keras.inspection import open_pictures
 from thyroid_keras.loading import load as load_network
 from thyroid_keras.metrics import decide
-from thyroid_keras.runs import Run, write_csv
+from thyroid_keras.runs import Run, require_writable, write_csv
 from thyroid_keras.transfer.experiment import CLASSIFIER, NETWORK
 from thyroid_keras.transfer.features import features_of
 from thyroid_keras.transfer.svm import load
@@ -31,6 +31,7 @@ def predict(folder, images, *, out="predictions.csv", say=print):
             written.
         DataError: with every file that is not a picture; nothing is written then.
     """
+    require_writable(out)
     run = Run.open(folder, "metrics")
     network, fitted = load_network(run.folder / NETWORK), load(run.folder / CLASSIFIER)
     store = open_pictures(images, network, fitted.class_names, run)
