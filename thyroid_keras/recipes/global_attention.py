@@ -190,7 +190,6 @@ RECIPES = {
             PAPERS,
             scale="quick",
             image_size=64,
-            channels=1,  # the phantom is grey
             batch_size=16,
             backbone="sononet",
             backbone_arguments=("filters=8",),
