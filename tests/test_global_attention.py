@@ -440,6 +440,8 @@ def test_every_option_trains(options, precision, tmp_path):
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_no_artefact_of_a_run_shows_a_training_image(precision, tmp_path):
     data, out = write_folders(tmp_path / "data"), tmp_path / "run"
+    for seed, path in enumerate(sorted((data / "test").rglob("*.png"))):  # whichever is shown
+        Image.fromarray(marked(TESTED, 100 + seed)).save(path)
     train.main(["--arch", NAME, "--data", str(data), "--out", str(out), "--precision", precision,
                 "--set", *TINY])  # fmt: skip
     export.main([str(out), "--to", str(out / "exported")])
