@@ -32,7 +32,7 @@ def draw_global_map(maps, region, image, found=None):
         low, high = float(values.min()), float(values.max())
         ax.imshow(values, cmap="gray_r", vmin=low, vmax=high if high > low else low + 1)
         ax.set_title(TITLES[name], fontsize=10)
-        said = f"{low:.3f} to {high:.3f}"
+        said = f"{low:.3f} (white) to {high:.3f} (black)"
         ratio = ((found or {}).get(name) or {}).get("ratio")
         ax.set_xlabel(said + (f"\ninside / outside {ratio:.2f}" if ratio else ""), fontsize=9)
     axes[0, -2].imshow(image)
