@@ -9,6 +9,7 @@ import pytest
 from test_notebooks import NOTEBOOKS, code_cells, execute, pictures
 from test_tables_sononet import OPTIONS, answers, kinds, result
 
+from thyroid_keras.data.phantom import PHANTOMS, phantom_site
 from thyroid_keras.recipes import TABLES
 from thyroid_keras.recipes.global_attention_tables import BACKBONES, REPORTED, TASKS
 from thyroid_keras.runs import Run
@@ -97,6 +98,13 @@ def results(tmp_path):
         measured(tmp_path, rows["sononet_retinopathy"], bad, (0.4, 0.5, 0.6)),
         measured(tmp_path, rows["sononet_attention_retinopathy"], good, (0.6, 0.8, 1.0)),
     ]
+
+
+@pytest.mark.parametrize("table", [TABLE, CURVES], ids=lambda table: table.name)
+def test_without_data_all_rows_see_the_same_aligned_images(table):
+    chosen = choose_recipes(table, table.rows, OPTIONS)
+    assert PHANTOMS[table.target] is phantom_site
+    assert len({(one.phantom_patients, one.phantom_views) for one, _ in chosen}) == 1
 
 
 def _options(target):

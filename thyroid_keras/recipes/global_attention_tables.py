@@ -116,6 +116,12 @@ BASE_QUICK = (
     "penalty=0.001",
     "repeats=2",
 )
+SHARED = {
+    "target": "site",  # of the phantoms: the others' images are not aligned
+    "quick": ("phantom_patients=330", "phantom_views=1"),
+    "figures": ("accuracy",),
+    "compared": "accuracy",
+}
 CHANNELS = {32: False, 64: True, 256: False}  # whether it waits for the paper's scale
 PENALTIES = {"0.0001": False, "0.01": True, "0.1": False, "1": True, "10": False}
 CUTOFFS = {20: False, 40: True, 80: True, 100: False}
@@ -138,8 +144,7 @@ TABLES = {
             ),
             *(_network("sononet", SMALL, ending, small=True) for ending in MODES),
         ),
-        figures=("accuracy",),
-        compared="accuracy",
+        **SHARED,
         claims=tuple(
             Claim(row=f"{name}_attention", other=f"{name}{other}")
             for name, other in itertools.product((*BACKBONES, "sononet"), ("", "_l1"))
@@ -182,8 +187,7 @@ TABLES = {
                 for e, later in CUTOFFS.items()
             ),
         ),
-        figures=("accuracy",),
-        compared="accuracy",
+        **SHARED,
         reference=BASE,
         curves=(
             Curve(
