@@ -37,7 +37,7 @@ def test_a_larger_table_holds_the_smaller_one(table):
     for sample, same in zip(few.samples[::2], table.samples[:5], strict=True):
         np.testing.assert_array_equal(sample.image, same.image)
     others = phantom_site(5, image_size=64, seed=4, progress=False).samples
-    for sample, other in zip(table.samples, others, strict=False):
+    for sample, other in zip(table.samples[:5], others, strict=True):
         assert not np.array_equal(other.image, sample.image)
 
 
@@ -50,9 +50,9 @@ def test_the_site_tells_the_class_and_the_whole_image_hardly(table):
     assert roc_auc_score(table.labels, smooth.mean(axis=(1, 2))) < 0.65
     assert roc_auc_score(table.labels, smooth[:, ~inside].mean(axis=1)) < 0.6
     # elsewhere lie foci as bright and as dark as that at the site
-    elsewhere, bright = smooth[:, ~inside], table.labels == 1
-    assert np.median(elsewhere.max(axis=1)) > np.median(smooth[bright][:, inside].max(axis=1))
-    assert np.median(elsewhere.min(axis=1)) < np.median(smooth[~bright][:, inside].min(axis=1))
+    there, elsewhere, positive = smooth[:, inside], smooth[:, ~inside], table.labels == 1
+    assert np.median(elsewhere.max(axis=1)) > np.median(there[positive].max(axis=1))
+    assert np.median(elsewhere.min(axis=1)) < np.median(there[~positive].min(axis=1))
 
 
 @pytest.mark.parametrize(
