@@ -97,6 +97,7 @@ def test_each_fault_is_named_once(capsys):
         ("crossval", ["--arch", "cs_agnet", "--folds", "1", "--resume", "--seed", "-1"]),
         ("table", ["fan_2", "--jobs", "0", "--minutes", "0", "--seed", "-1"]),
         ("table", ["all", "--jobs", "0", "--minutes", "0", "--seed", "-1"]),
+        ("table", ["claims", "--seed", "-1"]),
     ],
 )
 def test_all_options_that_are_wrong_are_named_at_once(command, arguments, capsys):
