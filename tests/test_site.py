@@ -1,12 +1,22 @@
-"""The aligned phantom: its site alone tells the class."""
+"""The aligned phantom: its site alone tells the class, and only many images tell the site."""
+
+from types import SimpleNamespace
 
 import cv2
+import keras
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from thyroid_keras.data.augment import GREY_LEVEL
 from thyroid_keras.data.phantom import PHANTOMS, phantom_site
+from thyroid_keras.data.store import PixelStore
+from thyroid_keras.global_map import weigh
+from thyroid_keras.metrics.paired import paired_mean
 from thyroid_keras.recipes import RECIPES
+from thyroid_keras.recipes.cut_off import ANSWER, train_global_attention
+from thyroid_keras.recipes.feeding import feed
+from thyroid_keras.training import Training, override
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +53,27 @@ def test_a_larger_table_holds_the_smaller_one(table):
 
 def test_the_site_tells_the_class_and_the_whole_image_hardly(table):
     images, inside = pixels(table), table.samples[0].mask == 255
-    smooth = np.stack([cv2.blur(image, (5, 5)) - np.median(image) for image in images])
+    smooth = np.stack([cv2.blur(image, (3, 3)) for image in images])
+    there, elsewhere, positive = smooth[:, inside], smooth[:, ~inside], table.labels == 1
     # the focus is the brightest part of the site or its darkest
-    bright = smooth[:, inside].max(axis=1) + smooth[:, inside].min(axis=1)
+    bright = there.max(axis=1) + there.min(axis=1) - 2 * np.median(there, axis=1)
     assert roc_auc_score(table.labels, bright) > 0.99
     assert roc_auc_score(table.labels, smooth.mean(axis=(1, 2))) < 0.65
-    assert roc_auc_score(table.labels, smooth[:, ~inside].mean(axis=1)) < 0.6
+    assert roc_auc_score(table.labels, elsewhere.mean(axis=1)) < 0.6
     # elsewhere lie foci as bright and as dark as that at the site
-    there, elsewhere, positive = smooth[:, inside], smooth[:, ~inside], table.labels == 1
     assert np.median(elsewhere.max(axis=1)) > np.median(there[positive].max(axis=1))
     assert np.median(elsewhere.min(axis=1)) < np.median(there[~positive].min(axis=1))
+
+
+def test_the_site_stands_out_in_the_mean_of_many_images_and_in_none_alone(table):
+    images, inside = pixels(table), table.samples[0].mask == 255
+
+    def brightest_is_there(image):
+        wide = cv2.blur(image, (15, 15)) - cv2.blur(image, (41, 41))  # a lobule, its neighbourhood
+        return inside[np.unravel_index(wide.argmax(), wide.shape)]
+
+    assert brightest_is_there(images.mean(axis=0))
+    assert np.mean([brightest_is_there(image) for image in images]) < 0.4
 
 
 @pytest.mark.parametrize(
@@ -61,3 +82,45 @@ def test_the_site_tells_the_class_and_the_whole_image_hardly(table):
 def test_arguments_out_of_range_are_refused(name, value):
     with pytest.raises(ValueError, match=rf"`{name}`.*Received: {name}={value}"):
         phantom_site(**{"num_patients": 1, name: value})
+
+
+def trained(table, seed=0, settings=()):
+    """What the quick recipe comes to with 200 images to learn from.
+
+    Returns:
+        The map, and which of the images after the first 260 are answered rightly.
+    """
+    recipe = override(RECIPES["global_attention"]["quick"], settings)
+    train, val, test = np.split(np.arange(len(table)), [200, 260])
+    splits = SimpleNamespace(train=table.select(train), val=table.select(val))
+    training = Training(checkpoints=None, feed=feed, seed=seed)
+    model = train_global_attention(recipe, splits, training)
+    images = PixelStore(table.select(test), recipe.size, recipe.channels, label="test").read(
+        np.arange(len(test))
+    )[0]
+    said = model.predict(images * GREY_LEVEL, verbose=0)[ANSWER].argmax(axis=-1)
+    layers = {layer.name: layer for layer in model.layers}
+    attention = layers.get("global_attention")
+    values = None if attention is None else keras.ops.convert_to_numpy(attention.map)[0, ..., 0]
+    return values, said == table.labels[test]
+
+
+@pytest.mark.slow
+def test_the_map_finds_the_site():
+    table = phantom_site(560, seed=5, progress=False)
+    values, right = trained(table)
+    assert weigh(values, table.samples[0].mask == 255)["ratio"] >= 2
+    assert right.mean() > 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+def test_a_network_with_the_map_answers_better_than_one_without():
+    right = {"pixel_cnn": [], "none": []}
+    for mode in right:
+        for seed in (5, 6, 7):
+            table = phantom_site(860, seed=seed, progress=False)
+            right[mode].append(trained(table, settings=[f"mode={mode}"])[1])
+    ours, plain = (np.concatenate(all_sets) for all_sets in right.values())
+    figure = paired_mean(ours, plain, np.arange(len(ours)))
+    assert figure["ci95"][0] > 0

@@ -196,8 +196,8 @@ RECIPES = {
             pixel_channels=32,
             epochs=100,
             cutoff_epochs=60,
-            learning_rate=3e-4,  # each weight of the many takes a step: 1e-3 blanks the map out
-            penalty=0.01,
+            learning_rate=1e-3,
+            penalty=0.2,
             phantom_patients=330,
             phantom_views=1,
         ),

@@ -46,6 +46,7 @@ class PixelRecipe(Recipe):
     """
 
     paper: str = PAPER
+    target: str = "site"  # of the phantoms the one whose images are aligned
     image_size: int = 224
     channels: int = 3
     batch_size: int = 32

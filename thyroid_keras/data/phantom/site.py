@@ -1,8 +1,9 @@
-"""Simulated views of one place: foci lie all over, and those at one site alone tell the class."""
+"""Simulated views of one place: a lobule at one site, which alone tells the class, among others."""
 
 import functools
 
 import numpy as np
+from scipy.special import expit
 
 from thyroid_keras.data.phantom.checks import check_count
 from thyroid_keras.data.phantom.foci import paint_blob
@@ -14,17 +15,20 @@ from thyroid_keras.data.samples import Sample, SampleTable
 CLASS_NAMES = ("dark focus", "bright focus")
 WIDTH_MM, TOP_MM = 32.0, 6.0  # of the window, and its depth below the probe
 SITE = (0.36, 0.62, 0.13)  # x, y and radius of the site, in shares of the side
-OTHERS = 4  # foci beside the one at the site, dark or bright by chance
-DARK_DB = 25.0
+OTHERS = 4  # lobules beside the one at the site
+LOBULE_DB = 7.0  # over the tissue around
+DARK_DB = 25.0  # under the lobule
 
 
 def phantom_site(num_patients, *, views=1, image_size=64, seed=0, progress=True):
     """Simulates an aligned set of images, in which place is everything.
 
-    Each image holds five dark or bright foci. The one that lies at the site, the same in
-    every image, is what the class says; the others are dark or bright by chance. So whoever
-    counts foci wherever they lie is right in about seven of ten, and whoever looks at the
-    site alone always. Every image depends on `seed`, its patient and its view alone.
+    Each image holds five bright lobules with a dark or bright focus in each. One of them lies
+    at the site, in every image the same, and its focus is what the class says; the others lie
+    anywhere else, their foci dark or bright by chance. So whoever counts foci wherever they
+    lie is right in about seven of ten, and whoever looks at the site alone always. Nothing in
+    one image says which lobule that is; in the mean of many it stands out, since it alone is
+    always there. Every image depends on `seed`, its patient and its view alone.
 
     Args:
         num_patients: int >= 1; half of them have a bright focus at the site.
@@ -81,18 +85,26 @@ def _image(rng, label, image_size):
     scene = Scene.empty(0.0, TOP_MM, WIDTH_MM, image_size).bent(rng, 0.3, 6.0)
     scene.echo_db += 2.0 * scene.texture(rng, 3.0, 5.0)
     x, y, radius = SITE
-    _paint(scene, rng, x + rng.uniform(-0.45, 0.45) * radius,
-           y + rng.uniform(-0.45, 0.45) * radius, label)  # fmt: skip
-    others = 0
-    while others < OTHERS:
+    lobules, bright = [(x, y)], [label]
+    while len(lobules) <= OTHERS:
         u, v = rng.uniform(0.06, 0.94, 2).tolist()
-        if np.hypot(u - x, v - y) > radius + 0.07:  # none reaches into the site
-            _paint(scene, rng, u, v, rng.random() < 0.5)
-            others += 1
+        if np.hypot(u - x, v - y) > 2 * radius:  # none reaches into the site
+            lobules.append((u, v))
+            bright.append(rng.random() < 0.5)
+    scene.echo_db += LOBULE_DB * np.max([_lobule(scene, u, v) for u, v in lobules], axis=0)
+    for (u, v), one in zip(lobules, bright, strict=True):
+        u, v = (c + rng.uniform(-0.45, 0.45) * radius for c in (u, v))
+        _paint_focus(scene, rng, u, v, one)
     return scan(scene, Probe.draw(rng), rng)[0]
 
 
-def _paint(scene, rng, u, v, bright):
+def _lobule(scene, u, v):
+    """1 inside a lobule about u, v, 0 outside, with a soft edge; `(H, W)`."""
+    distance = np.hypot(scene.x / WIDTH_MM - u, (scene.z - TOP_MM) / WIDTH_MM - v)
+    return expit(12 * (1 - distance / SITE[2]))
+
+
+def _paint_focus(scene, rng, u, v, bright):
     x, z = u * WIDTH_MM, TOP_MM + v * WIDTH_MM
     width = rng.uniform(1.0, 1.5)
     height = 0.8 * width
