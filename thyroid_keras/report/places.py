@@ -5,7 +5,7 @@ from thyroid_keras.report.page import Markup, paragraph, section, table, text
 from thyroid_keras.report.style import with_interval
 
 MAPS = (
-    ("pointing", "Pointing game", "share of images whose highest value lies in the nodule"),
+    ("pointing", "Pointing game", "share of images whose highest value lies inside the mask"),
     ("average_precision", "Average precision", "of the map as a score of every pixel"),
     ("dice", "Dice", "of the mask that a threshold makes of the map"),
     ("iou", "IoU", "of the same mask"),
@@ -21,13 +21,13 @@ def places(metrics):
 
 
 def _maps(metrics):
-    """How well the class map finds the nodule, and what needs no network."""
+    """How well the class map finds what the masks outline, and what needs no network."""
     found = metrics.get("maps")
     if not found:
         return ""
     rule, unit = found["rule"], metrics.get("group_unit", "group")
     how = (
-        "Nobody taught the network where the nodule is. Its class map says what each place adds "
+        "Nobody taught the network where to look. Its class map says what each place adds "
         f"to the answer; warm places count. Over {found['over']} ({found['truth']}). A point may "
         f"miss the mask by {rule['tolerance_px']:.1f} px. The map is cut at a share of its maximum"
         f" ({rule['map_origin']}). For deletion and insertion {rule['followed']} images, drawn by "
