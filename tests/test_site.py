@@ -29,7 +29,8 @@ def pixels(table):
 
 
 def test_it_is_what_global_attention_learns_from_unless_given_data():
-    for recipe in RECIPES["global_attention"].values():
+    recipes = [*RECIPES["global_attention"].values(), *RECIPES["pixel_classifier"].values()]
+    for recipe in recipes:
         assert PHANTOMS[recipe.target] is phantom_site
 
 
@@ -58,8 +59,8 @@ def test_the_site_tells_the_class_and_the_whole_image_hardly(table):
     # the focus is the brightest part of the site or its darkest
     bright = there.max(axis=1) + there.min(axis=1) - 2 * np.median(there, axis=1)
     assert roc_auc_score(table.labels, bright) > 0.99
-    assert roc_auc_score(table.labels, smooth.mean(axis=(1, 2))) < 0.65
-    assert roc_auc_score(table.labels, elsewhere.mean(axis=1)) < 0.6
+    assert abs(roc_auc_score(table.labels, smooth.mean(axis=(1, 2))) - 0.5) < 0.15
+    assert abs(roc_auc_score(table.labels, elsewhere.mean(axis=1)) - 0.5) < 0.1
     # elsewhere lie foci as bright and as dark as that at the site
     assert np.median(elsewhere.max(axis=1)) > np.median(there[positive].max(axis=1))
     assert np.median(elsewhere.min(axis=1)) < np.median(there[~positive].min(axis=1))

@@ -59,6 +59,8 @@ def test_every_network_learns_alike_at_the_quick_scale():
     recipes = [r for r, _ in choose_recipes(TABLE, QUICK, OPTIONS) if r.arch == "global_attention"]
     assert {r.mode for r in recipes} == {"none", "l1", "pixel_cnn"}
     assert len({(r.epochs, r.backbone, r.cv_folds, r.kept_epochs, r.repeats) for r in recipes}) == 1
+    recipes += [r for r, _ in choose_recipes(CURVES, CURVES.rows, OPTIONS)]
+    assert {r.learning_rate for r in recipes} == {3e-4}
 
 
 def test_the_papers_scale_is_the_papers():

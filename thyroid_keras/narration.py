@@ -72,7 +72,7 @@ def conclusion(found, run):
             for part in (maps, maps["centre"])
         )
         yield (
-            f"Class maps against the nodule, {counted(maps['n'], 'image')}: {own}; the image's "
+            f"Class maps against the masks, {counted(maps['n'], 'image')}: {own}; the image's "
             f"centre as every answer: {centre}"
         )
     if sentence := leak_sentence(found):

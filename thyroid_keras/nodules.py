@@ -18,7 +18,7 @@ from thyroid_keras.explain.faithfulness import STEPS, blur_sigma
 from thyroid_keras.prediction import predict
 
 FOLLOWED = 32  # test images for deletion and insertion, which take 20 passes each
-OVER = "images with a mask of the nodule, by the map of the class that the network names"
+OVER = "images with a mask, by the map of the class that the network names"
 FIGURES = {
     "hit": "pointing",
     "ap": "average_precision",

@@ -51,7 +51,8 @@ GRIDS = {
 }
 QUICK_GRIDS = {"l1": ("grid=penalty=1000|10",), "pixel_cnn": ("grid=penalty=0.1|0.001",)}
 PAPER_PROTOCOL = ("cv_folds=5", "repeats=5")
-QUICK = ("epochs=24", "cutoff_epochs=12", "learning_rate=3e-4")
+QUICK_RATE = "learning_rate=3e-4"
+QUICK = ("epochs=24", "cutoff_epochs=12", QUICK_RATE)
 QUICK_PROTOCOL = ("cv_folds=3", "kept_epochs=6", "repeats=2")
 
 
@@ -111,6 +112,7 @@ def _share(cutoff):
 SENSITIVITY_EPOCHS = 50
 BASE_QUICK = (
     f"epochs={SENSITIVITY_EPOCHS}",
+    QUICK_RATE,
     _share(60),
     "pixel_channels=128",
     "penalty=0.001",

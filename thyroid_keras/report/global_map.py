@@ -34,7 +34,9 @@ def draw_global_map(maps, region, image, found=None):
         ax.set_title(TITLES[name], fontsize=10)
         said = f"{low:.3f} (white) to {high:.3f} (black)"
         ratio = ((found or {}).get(name) or {}).get("ratio")
-        ax.set_xlabel(said + (f"\ninside / outside {ratio:.2f}" if ratio else ""), fontsize=9)
+        ax.set_xlabel(
+            said + (f"\ninside / outside {ratio:.2f}" if ratio is not None else ""), fontsize=9
+        )
     axes[0, -2].imshow(image)
     axes[0, -2].set_title("mean image", fontsize=10)
     stretched = maps["after"] - maps["after"].min()

@@ -21,7 +21,8 @@ MEANINGS = {
     "text": "burned-in text: how many characters, how long the longest line",
     "border strip": "brightness along the four edges of the picture",
     "outside the sector": "the picture with the ultrasound sector blanked",
-    "outside the nodule": "the picture with the nodule blanked, by squares of one size",
+    "outside the nodule": "the picture with the nodule, or what else its mask outlines, blanked, "
+    "by squares of one size",
 }
 NODULE = "outside the nodule"
 _STRIP = 0.1  # of the sides

@@ -27,8 +27,9 @@ def phantom_site(num_patients, *, views=1, image_size=64, seed=0, progress=True)
     at the site, in every image the same, and its focus is what the class says; the others lie
     anywhere else, their foci dark or bright by chance. So whoever counts foci wherever they
     lie is right in about seven of ten, and whoever looks at the site alone always. Nothing in
-    one image says which lobule that is; in the mean of many it stands out, since it alone is
-    always there. Every image depends on `seed`, its patient and its view alone.
+    one image says which lobule that is: all are whole, of a size, and apart from one another.
+    In the mean of many it stands out, since it alone is always there. Every image depends on
+    `seed`, its patient and its view alone.
 
     Args:
         num_patients: int >= 1; half of them have a bright focus at the site.
@@ -84,18 +85,26 @@ def _sample(seed, image_size, mask, patient, view):
 def _image(rng, label, image_size):
     scene = Scene.empty(0.0, TOP_MM, WIDTH_MM, image_size).bent(rng, 0.3, 6.0)
     scene.echo_db += 2.0 * scene.texture(rng, 3.0, 5.0)
-    x, y, radius = SITE
-    lobules, bright = [(x, y)], [label]
-    while len(lobules) <= OTHERS:
-        u, v = rng.uniform(0.06, 0.94, 2).tolist()
-        if np.hypot(u - x, v - y) > 2 * radius:  # none reaches into the site
-            lobules.append((u, v))
-            bright.append(rng.random() < 0.5)
+    lobules = _lobules(rng)
+    bright = [label, *(rng.random(OTHERS) < 0.5)]
     scene.echo_db += LOBULE_DB * np.max([_lobule(scene, u, v) for u, v in lobules], axis=0)
     for (u, v), one in zip(lobules, bright, strict=True):
-        u, v = (c + rng.uniform(-0.45, 0.45) * radius for c in (u, v))
+        u, v = (c + rng.uniform(-0.45, 0.45) * SITE[2] for c in (u, v))
         _paint_focus(scene, rng, u, v, one)
     return scan(scene, Probe.draw(rng), rng)[0]
+
+
+def _lobules(rng):
+    """Centres in shares of the side, the site's first: all whole, none overlaps another."""
+    x, y, radius = SITE
+    while True:
+        centres = [(x, y)]
+        for _ in range(100):  # then anew, for there may be no room left
+            u, v = rng.uniform(radius, 1 - radius, 2).tolist()
+            if all(np.hypot(u - a, v - b) > 2 * radius for a, b in centres):
+                centres.append((u, v))
+            if len(centres) > OTHERS:
+                return centres
 
 
 def _lobule(scene, u, v):
