@@ -27,7 +27,6 @@ from thyroid_keras.explain import __main__ as explain_command
 from thyroid_keras.explanation import explain
 from thyroid_keras.layers import GridAttention
 from thyroid_keras.narration import conclusion
-from thyroid_keras.places import has_places
 from thyroid_keras.pooling import _out_of_fold, _pooled_figures
 from thyroid_keras.report.results import read_answers
 from thyroid_keras.runs import Run, RunError, read_csv, write_csv, write_json
@@ -220,11 +219,6 @@ def test_without_truth_there_are_no_figures_of_boxes(table, tmp_path):
     assert "localisation" not in found and "iou" not in read_csv(run.predictions)[0]
     assert "Where it looks" not in run.report.read_text()
     assert (run.plots / "gallery.png").exists()
-
-
-def test_boxes_of_aligned_images_which_are_one_and_the_same_are_not_judged(table):
-    assert has_places(network(), table)
-    assert not has_places(network(), dataclasses.replace(table, aligned=True))
 
 
 def test_an_ensemble_is_judged_and_explained_like_a_network(table, tmp_path):

@@ -10,12 +10,7 @@ SIDES = ("box_left", "box_top", "box_width", "box_height")
 
 
 def has_places(model, table):
-    """Whether a model finds boxes and a table has any to hold them against.
-
-    Aligned images have none: what they show has one place, which one box for all would hit.
-    """
-    if table.aligned:
-        return False
+    """Whether a model finds boxes and a table has any to hold them against."""
     known = any(sample.box is not None or sample.mask is not None for sample in table.samples)
     return known and can_localise(model)
 
