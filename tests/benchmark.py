@@ -18,7 +18,8 @@ import thyroid_keras as tk  # isort: skip  before Keras, which it starts quietly
 
 import keras
 import numpy as np
-from benchmark_audit import benchmark_audit, benchmark_near  # noqa: F401  run by name
+from benchmark_attention import benchmark_attention  # noqa: F401  run by name
+from benchmark_audit import benchmark_audit, benchmark_near  # noqa: F401
 
 from thyroid_keras.data.augment import AG_SONONET, Augmentation, augment
 from thyroid_keras.data.batches import Batches
@@ -261,6 +262,7 @@ def main():
         "precision",
         "fit",
         "feedback",
+        "attention",
         "streaming",
         "audit",
         "near",
