@@ -12,11 +12,10 @@ from thyroid_keras.data.augment import GREY_LEVEL
 from thyroid_keras.data.phantom import PHANTOMS, phantom_site
 from thyroid_keras.data.store import PixelStore
 from thyroid_keras.global_map import weigh
-from thyroid_keras.metrics.paired import paired_mean
 from thyroid_keras.recipes import RECIPES
 from thyroid_keras.recipes.cut_off import ANSWER, train_global_attention
 from thyroid_keras.recipes.feeding import feed
-from thyroid_keras.training import Training, override
+from thyroid_keras.training import Training
 
 
 @pytest.fixture(scope="module")
@@ -85,43 +84,18 @@ def test_arguments_out_of_range_are_refused(name, value):
         phantom_site(**{"num_patients": 1, name: value})
 
 
-def trained(table, seed=0, settings=()):
-    """What the quick recipe comes to with 200 images to learn from.
-
-    Returns:
-        The map, and which of the images after the first 260 are answered rightly.
-    """
-    recipe = override(RECIPES["global_attention"]["quick"], settings)
-    train, val, test = np.split(np.arange(len(table)), [200, 260])
-    splits = SimpleNamespace(train=table.select(train), val=table.select(val))
-    training = Training(checkpoints=None, feed=feed, seed=seed)
-    model = train_global_attention(recipe, splits, training)
-    images = PixelStore(table.select(test), recipe.size, recipe.channels, label="test").read(
-        np.arange(len(test))
-    )[0]
-    said = model.predict(images * GREY_LEVEL, verbose=0)[ANSWER].argmax(axis=-1)
-    layers = {layer.name: layer for layer in model.layers}
-    attention = layers.get("global_attention")
-    values = None if attention is None else keras.ops.convert_to_numpy(attention.map)[0, ..., 0]
-    return values, said == table.labels[test]
-
-
 @pytest.mark.slow
 def test_the_map_finds_the_site():
     table = phantom_site(560, seed=5, progress=False)
-    values, right = trained(table)
-    assert weigh(values, table.samples[0].mask == 255)["ratio"] >= 2
-    assert right.mean() > 0.9
-
-
-@pytest.mark.slow
-@pytest.mark.exhaustive
-def test_a_network_with_the_map_answers_better_than_one_without():
-    right = {"pixel_cnn": [], "none": []}
-    for mode in right:
-        for seed in (5, 6, 7):
-            table = phantom_site(860, seed=seed, progress=False)
-            right[mode].append(trained(table, settings=[f"mode={mode}"])[1])
-    ours, plain = (np.concatenate(all_sets) for all_sets in right.values())
-    figure = paired_mean(ours, plain, np.arange(len(ours)))
-    assert figure["ci95"][0] > 0
+    recipe = RECIPES["global_attention"]["quick"]
+    train, val, test = np.split(np.arange(len(table)), [200, 260])
+    splits = SimpleNamespace(train=table.select(train), val=table.select(val))
+    training = Training(checkpoints=None, feed=feed)
+    model = train_global_attention(recipe, splits, training)
+    values = keras.ops.convert_to_numpy(model.get_layer("global_attention").map)[0, ..., 0]
+    found = weigh(values, table.samples[0].mask == 255)
+    assert found["ratio"] >= 2 and found["rank"] > 0.8
+    test = table.select(test)
+    images = PixelStore(test, recipe.size, recipe.channels, label="test").read(range(len(test)))[0]
+    said = model.predict(images * GREY_LEVEL, verbose=0)[ANSWER].argmax(axis=-1)
+    assert np.mean(said == test.labels) > 0.85
