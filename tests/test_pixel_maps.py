@@ -79,6 +79,9 @@ def test_maps_are_drawn_dark_where_high_each_in_its_own_range(tmp_path):
     assert [ax.get_title() for ax in figure.axes][:2] == ["before learning", "after learning"]
     assert after.images[0].get_clim() == (0.4, 0.6) and after.images[0].cmap.name == "gray_r"
     assert after.get_xlabel() == "0.400 (white) to 0.600 (black)\ninside / outside 2.00"
+    nowhere = found | {"after": weights | {"ratio": 0.0}}
+    said = draw_global_map(maps, region, np.full((8, 8, 3), 0.5), nowhere).axes[1].get_xlabel()
+    assert said.endswith("inside / outside 0.00")
     text = global_map(Run(tmp_path), {"global_map": found | {"region": {"source": "given: x"}}})
     assert "2.00" in text and "given: x" in text and "0.75" in text
     assert global_map(Run(tmp_path), {}) == ""
