@@ -5,9 +5,9 @@ import thyroid_keras as tk  # isort: skip  before Keras, which it starts quietly
 import keras
 import numpy as np
 
+from thyroid_keras.archs.global_attention import ATTENTION
 from thyroid_keras.benchmarking.ceiling import make_probes
 from thyroid_keras.benchmarking.measure import time_in_turns
-from thyroid_keras.layers import GlobalAttention
 from thyroid_keras.training.adam import Adam
 
 CASES = (  # backbone, side of the image, batch size, N, K
@@ -32,8 +32,8 @@ def _compare(backbone, side, batch_size, num_images, channels, *, rounds):
         "frozen": _build(backbone, side),
     }
     stack = rng.standard_normal((1, side, side, 3 * num_images), np.float32)
-    _attention(networks["joint"]).attach(stack)
-    _attention(networks["frozen"]).trainable = False
+    networks["joint"].get_layer(ATTENTION).attach(stack)
+    networks["frozen"].get_layer(ATTENTION).trainable = False
     for network in networks.values():
         network.compile(Adam(1e-4), keras.losses.CategoricalCrossentropy(from_logits=True),
                         jit_compile=False)  # fmt: skip
@@ -63,12 +63,8 @@ def _compare(backbone, side, batch_size, num_images, channels, *, rounds):
 
 def _build(backbone, side, **arguments):
     keras.utils.set_random_seed(0)
-    return tk.build("global_attention", image_shape=(side, side, 3), num_classes=2,
+    return tk.build(ATTENTION, image_shape=(side, side, 3), num_classes=2,
                     backbone=backbone, **arguments)  # fmt: skip
-
-
-def _attention(network):
-    return next(layer for layer in network.layers if isinstance(layer, GlobalAttention))
 
 
 def _pairs(seconds, name, other):
