@@ -196,8 +196,8 @@ RECIPES = {
             pixel_channels=32,
             epochs=100,
             cutoff_epochs=60,
-            # chosen on the aligned phantom: a lower rate or penalty finds its site late or never,
-            # and with fewer images a higher rate can blank the map out
+            # chosen on the aligned phantom and versions of it: there a lower penalty found the site
+            # late or by chance, a higher one or a rate of 3e-3 often lost it
             learning_rate=1e-3,
             penalty=0.2,
             phantom_patients=330,
