@@ -84,7 +84,7 @@ def test_every_network_converts(arch, tmp_path):
 
 
 def learned_mobilenet(images, labels):
-    """MobileNet with ImageNet's weights, trained on for a minute."""
+    """MobileNet with ImageNet's weights, trained on for a quarter of a minute."""
     shape = images.shape[1:]
     model = tk.build(
         "mobilenet", image_shape=shape, alpha=0.25, normalization="tf", weights=str(WEIGHTS)
@@ -94,7 +94,7 @@ def learned_mobilenet(images, labels):
             layer.trainable = False  # it is part of those weights' convolutions
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(5e-4), loss)
-    model.fit(images, labels, batch_size=16, epochs=18, verbose=0)
+    model.fit(images, labels, batch_size=16, epochs=9, verbose=0)
     return model
 
 
@@ -107,7 +107,8 @@ def pictures(patients, seed):
 
 @pytest.mark.skipif(not WEIGHTS.exists(), reason="MobileNet's weights are not on this machine")
 def test_mobilenet_in_eight_bits_names_what_it_names_in_full():
-    images, labels = pictures(110, seed=0)
+    # of 220 images it learned so little (accuracy .71) that eight bits named 5 % otherwise
+    images, labels = pictures(330, seed=0)
     network = device_network(learned_mobilenet(images, labels))
     others, truth = pictures(500, seed=1)
     expected = answers_of(network, others)
@@ -118,7 +119,7 @@ def test_mobilenet_in_eight_bits_names_what_it_names_in_full():
         }
     accuracy = (expected.argmax(axis=1) == truth).mean()
     print(f"accuracy {accuracy:.3f}: {trials}")
-    assert accuracy > 0.65, "it has not learned, and agreement says nothing"
+    assert accuracy > 0.75, "it has not learned, and agreement says nothing"
     # of 100 images 94 and 98 were named alike by the same way of conversion: too few to tell
     assert trials["int8"]["top1_agreement_ci95"][0] >= LEAST_AGREEMENT
     assert all(trial["passes"] for trial in trials.values())
