@@ -8,6 +8,7 @@ from thyroid_keras.data.pictures import ImageError
 from thyroid_keras.data.pixel_maps import read_prior, read_region
 from thyroid_keras.data.samples import DataError
 from thyroid_keras.global_map import _without, weigh
+from thyroid_keras.recipes.cut_off import fault
 from thyroid_keras.report.global_map import draw_global_map, global_map
 from thyroid_keras.runs import Run
 
@@ -65,6 +66,15 @@ def test_the_prior_is_no_part_of_what_was_learned():
     learned, prior = np.array([[0.2, 0.7]]), np.array([[3.0, -1.0]])
     applied = 1 / (1 + np.exp(-(np.log(learned / (1 - learned)) + prior)))
     np.testing.assert_allclose(_without(applied, prior), learned, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "said"),
+    [(0, 0.009, "blanks"), (0.009, 0.011, "even"), (0.86, 1, "even"), (0.49, 1, ""), (0, 0.02, "")],
+)
+def test_a_map_that_chooses_no_pixels_is_said_to(least, most, said):
+    found = fault(np.linspace(least, most, 9).reshape(3, 3))
+    assert said in found and bool(said) == bool(found)
 
 
 def test_maps_are_drawn_dark_where_high_each_in_its_own_range(tmp_path):

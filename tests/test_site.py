@@ -12,7 +12,7 @@ from thyroid_keras import experiment
 from thyroid_keras.data.phantom import PHANTOMS, phantom_site
 from thyroid_keras.global_map import weigh
 from thyroid_keras.recipes import RECIPES
-from thyroid_keras.recipes.cut_off import train_global_attention
+from thyroid_keras.recipes.cut_off import fault, train_global_attention
 from thyroid_keras.recipes.feeding import feed
 from thyroid_keras.recipes.protocol import _right_about
 from thyroid_keras.training import Training
@@ -91,6 +91,9 @@ def test_a_run_without_data_is_judged_by_its_map_its_class_maps_and_its_boxes(tm
         "global_attention", out=tmp_path / "run", settings=settings, say=str
     )
     assert {"ratio", "rank"} <= found["global_map"]["after"].keys()
+    assert "nearly even" in found["global_map"]["fault"]  # an epoch does not get it far
+    assert "nearly even" in (tmp_path / "run/report.html").read_text()
+    assert "nearly even" in (tmp_path / "run/log.txt").read_text()
     assert found["maps"]["n"] == found["localisation"]["n"] == found["n"]
     assert found["localisation"]["constant"]["value"] == 1  # place gives it away
 
@@ -105,5 +108,5 @@ def test_the_map_finds_the_site():
     model = train_global_attention(recipe, splits, training)
     values = keras.ops.convert_to_numpy(model.get_layer("global_attention").map)[0, ..., 0]
     found = weigh(values, table.samples[0].mask == 255)
-    assert found["ratio"] >= 2 and found["rank"] > 0.8
+    assert found["ratio"] >= 2 and found["rank"] > 0.8 and not fault(values)
     assert np.mean(_right_about(model, recipe, table.select(test))) > 0.85

@@ -10,7 +10,7 @@ from thyroid_keras import metrics
 from thyroid_keras.data.pixel_maps import read_region
 from thyroid_keras.data.samples import DataError
 from thyroid_keras.data.store import PixelStore
-from thyroid_keras.recipes.cut_off import ATTENTION, BEFORE, PRIOR
+from thyroid_keras.recipes.cut_off import ATTENTION, BEFORE, PRIOR, fault
 from thyroid_keras.report import save_figure
 from thyroid_keras.report.global_map import draw_global_map
 
@@ -30,8 +30,8 @@ def judge_global_map(run, model, splits):
 
     Returns:
         dict for `metrics.json`, empty without such a map: `least`, `most` and `mean` of the map
-        that was learned and, of those with a region, `before` and `after` as dicts of `inside`,
-        `outside` (means of the map) and `ratio`.
+        that was learned, its `fault` (see `recipes.cut_off`) where it has one and, of those with
+        a region, `before` and `after`, see `weigh`.
 
     Raises:
         DataError, ImageError: if the region of the recipe cannot be read.
@@ -51,6 +51,8 @@ def judge_global_map(run, model, splits):
     learned = maps["after"]
     found = {name: float(f(learned)) for name, f in
              (("least", np.min), ("most", np.max), ("mean", np.mean))}  # fmt: skip
+    if said := fault(learned):
+        found["fault"] = said
     # of training images a run keeps none, not even mixed
     store = PixelStore(splits.test, learned.shape, 3, label="Reading images under the map")
     region, source = _region(run, store)

@@ -17,6 +17,7 @@ from thyroid_keras.training.adam import Adam
 ANSWER = "logits"
 BEFORE, PRIOR = "map_before.npy", "map_prior.npy"  # files of a run
 FAINT = 0.01  # of the brightness; a map below it everywhere is no choice of pixels
+EVEN = 0.5  # of its highest value; nor is a map above it everywhere
 
 
 def train_global_attention(recipe, splits, training):
@@ -77,12 +78,18 @@ def train_global_attention(recipe, splits, training):
 
 
 def describe(attention):
-    """Returns a sentence on a map, an array, that says whether anything is left of the images."""
-    least, most = float(attention.min()), float(attention.max())
-    line = f"The map is fixed: {least:.3g} to {most:.3g}, mean {attention.mean():.3g}."
-    if most < FAINT:
-        line += " It blanks the images out; try a lower learning rate or penalty."
-    return line
+    """Returns sentences on a map, an array: its range, and its `fault` if it has one."""
+    line = f"The map is fixed: {attention.min():.3g} to {attention.max():.3g}"
+    return f"{line}, mean {attention.mean():.3g}. {fault(attention)}".rstrip()
+
+
+def fault(attention):
+    """Returns a sentence on why a map, an array, is no choice of pixels; `""` where it is one."""
+    if attention.max() < FAINT:
+        return "It blanks the images out; try a lower learning rate or penalty."
+    if attention.min() > EVEN * attention.max():
+        return "It is nearly even and has chosen no pixels; try more epochs before the cut-off."
+    return ""
 
 
 def read_stack(network, store):

@@ -72,7 +72,7 @@ def global_map(run, metrics):
     )
     aside = (
         f"The map that was learned reaches from {found['least']:.3f} to {found['most']:.3f}, mean "
-        f"{found['mean']:.3f}."
+        f"{found['mean']:.3f}. {found.get('fault', '')}"
     )
     shown = picture(run.plots / "global_map.png", "Map of the data set", how)
     return section(
