@@ -68,7 +68,7 @@ def products(folder):
 def made(tmp_path_factory):
     """Two rows of the table, from the command; it also lies where a notebook looks."""
     folder = tmp_path_factory.mktemp("tables") / "tables/cs_agnet_1-quick"
-    command.main(words(folder, "--jobs", "2"))
+    command.main(words(folder))
     return folder
 
 
@@ -86,6 +86,24 @@ def test_a_table_leaves_its_files(made):
             assert float(row["value"]) == found[row["figure"]]["value"]
             assert int(row["n"]) == found[row["figure"]]["n"]
         assert float(row["ci95_low"]) <= float(row["value"]) <= float(row["ci95_high"])
+
+
+def test_two_trainings_are_at_work_where_there_are_cores(made):
+    rows = [made / "rows" / name for name in ("10", "100")]
+    began = [(row / "split.csv").stat().st_mtime_ns for row in rows]
+    ended = [(row / "report.html").stat().st_mtime_ns for row in rows]
+    assert (max(began) < min(ended)) == (processes.usual_jobs("quick") == 2)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="a core cannot be chosen here")
+def test_one_core_or_the_papers_sizes_take_one_training_at_a_time():
+    before = os.sched_getaffinity(0)
+    assert processes.usual_jobs("paper") == 1
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert processes.usual_jobs("quick") == 1
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def test_the_page_says_what_is_compared(made):

@@ -19,7 +19,7 @@ def main(arguments=None):
         "Trains every row of a paper's table and sets ours beside the paper's: table.csv, "
         "table.md, report.html and figures. Killed or stopped at any moment, the same command "
         "goes on where it was.",
-        example="cs_agnet_1 --jobs 2\nall --minutes 90",
+        example="cs_agnet_1\nall --minutes 90",
         more=f"Tables: {', '.join(TABLES)}; --list says what they are. `all` makes one after the "
         "other and then `claims`, the ledger of what the papers claim, which trains nothing.",
     )
@@ -47,7 +47,13 @@ def main(arguments=None):
         "tables/ag_sononet-SCALE and tables/fan-SCALE; of `all` and `claims` the folder of all "
         "tables, default: tables",
     )
-    add("--jobs", type=int, metavar="N", help="trainings at a time; default: 1, per machine")
+    add(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="trainings at a time; default: 1, on a cluster per machine; of the quick scale 2 on a "
+        "CPU of several cores",
+    )
     add(
         "--ray",
         nargs="?",

@@ -21,7 +21,7 @@ LABELS = {
     "densenet40": "DenseNet-40",
 }
 PAPER_PX, LARGE = 224, 112  # LARGE: of eta, which takes longest
-QUICK_PX = 128  # which five halvings leave whole pixels of
+QUICK_PX = 96  # which five halvings leave whole pixels of
 MARGIN = 0.02  # of accuracy: less than the .027 that FAN gains on ResNet-34 in the paper
 FEEDBACK = {"recurrent": "", "epoch": ", fed back between epochs", "none": ", no feedback"}
 SHARED = {

@@ -109,10 +109,9 @@ def _share(cutoff):
     return f"cutoff_epochs={max(1, cutoff * SENSITIVITY_EPOCHS // 250)}"
 
 
-SENSITIVITY_EPOCHS = 50
+SENSITIVITY_EPOCHS = 30
 BASE_QUICK = (
     f"epochs={SENSITIVITY_EPOCHS}",
-    QUICK_RATE,
     _share(60),
     "pixel_channels=128",
     "penalty=0.001",

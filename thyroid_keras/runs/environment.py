@@ -37,16 +37,21 @@ def environment(version=None):
         "python": platform.python_version(),
     }
     versions |= {name: _version(names) for name, names in DISTRIBUTIONS.items()}
-    usable = getattr(os, "sched_getaffinity", None)
     return {
         "versions": {name: v for name, v in versions.items() if v},
         "platform": platform.platform(),
         "cpu": next(_values("model name", "cpuinfo"), platform.processor() or platform.machine()),
-        "cores": len(usable(0)) if usable else os.cpu_count(),
+        "cores": usable_cores(),
         "gpus": list(_values("Model", "driver/nvidia/gpus/*/information")),
         "git": _git_state(),
         "command": command_line(),
     }
+
+
+def usable_cores():
+    """Returns how many cores this process may use."""
+    usable = getattr(os, "sched_getaffinity", None)  # of Linux alone
+    return len(usable(0)) if usable else os.cpu_count() or 1
 
 
 def command_line():

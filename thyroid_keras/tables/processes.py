@@ -8,7 +8,21 @@ import subprocess
 import sys
 import time
 
+from thyroid_keras.runs.environment import usable_cores
+from thyroid_keras.training.backend import gpu_capability
+
 POLL_SECONDS = 0.2
+
+
+def usual_jobs(scale):
+    """Returns how many trainings at a time suit this machine.
+
+    Two of the quick scale on a CPU of several cores: while one reads, compiles or draws, the
+    other computes, and the digits stay the same. Otherwise one: a GPU or the paper's sizes
+    leave no room beside it.
+    """
+    several = usable_cores() > 1
+    return 2 if scale == "quick" and several and not gpu_capability() else 1
 
 
 def run_command(command, log, cwd=None, stopped=lambda: None):
@@ -69,13 +83,12 @@ def run_here(cells, jobs, stopped):
 
     Args:
         cells: sequence of `Cell`.
-        jobs: int >= 1; `None`: one.
+        jobs: int >= 1.
         stopped: as for `run_command`.
 
     Yields:
         `(cell, status)` as they end.
     """
-    jobs = jobs or 1
     waiting, running = list(reversed(cells)), {}
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         while running or (waiting and not stopped()):

@@ -32,7 +32,7 @@ from thyroid_keras.tables.contents import contents
 from thyroid_keras.tables.costs import costs_table, measure_costs
 from thyroid_keras.tables.figures import write_figures
 from thyroid_keras.tables.pages import write_pages
-from thyroid_keras.tables.processes import run_here
+from thyroid_keras.tables.processes import run_here, usual_jobs
 from thyroid_keras.tables.results import called, check_comparable, read_result, text_of
 from thyroid_keras.tables.tasks import by_task
 from thyroid_keras.training import Diverged, Interrupted, SettingError, set_precision
@@ -72,7 +72,8 @@ def table(
         rows: names of the rows wanted; `None`: all, at the quick scale without the largest.
         out: folder; `None`: `tables/<name>-<scale>`, or the one that it shares with others,
             e.g. `tables/fan-<scale>`, in which it has a folder of its name.
-        jobs: int >= 1, trainings at a time; `None`: one, on a cluster one per machine.
+        jobs: int >= 1, trainings at a time; `None`: see `processes.usual_jobs`, on a cluster
+            one per machine.
         ray: address of a Ray cluster, `"auto"` or `"local"`; `None`: this machine.
         minutes: after which trainings are stopped as by a signal; `None`: never.
         say: function of one line of text, told what a person wants to know.
@@ -115,6 +116,8 @@ def table(
                 f"Received: out={str(folder)!r}"
             )
         run.log(command_line())
+        if jobs is None and ray is None:
+            jobs = usual_jobs(scale)
         failures = _train(cells, paper, jobs, ray, guard, until, say)
         pairs = zip(wanted, recipes, strict=True)
         results = [
