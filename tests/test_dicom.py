@@ -285,6 +285,30 @@ def test_manifests_name_files_or_frames(tmp_path):
     assert len(read_manifest(tmp_path, on_bad="skip").samples) == 4
 
 
+def test_frames_named_one_by_one_are_of_their_files_patient(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.dcm").write_bytes(dicom(GREY, frames=3))
+    frames = [f"{name}.dcm#{k}" for name in ("a", "b") for k in (1, 2, 3)]
+    rows = [f"{frame},{frame[0]}" for frame in frames]
+    (tmp_path / "manifest.csv").write_text("\n".join(["image,label", *rows]))
+    table = read_manifest(tmp_path)
+    assert [s.group for s in table.samples] == ["a.dcm"] * 3 + ["b.dcm"] * 3
+    groups = ["p", "p", "q", "r", "r", "r"]
+    rows = [f"{frame},{frame[0]},{group}" for frame, group in zip(frames, groups, strict=True)]
+    (tmp_path / "manifest.csv").write_text("\n".join(["image,label,group", *rows]))
+    with pytest.raises(DataError, match="a.dcm: its frames are in 2 groups, 'p', 'q'") as caught:
+        read_manifest(tmp_path)
+    assert len(caught.value.problems) == 1
+    assert {s.group for s in read_manifest(tmp_path, on_bad="collect").samples} == {"r"}
+
+
+def test_a_dicom_file_of_another_name_is_not_read_as_its_first_frame(tmp_path):
+    for name in ("IM0", "x.png"):
+        (tmp_path / name).write_bytes(dicom(GREY, frames=3, regions=[region(4, 2, 19, 20)]))
+        with pytest.raises(ImageError, match=f"{name}: is a DICOM file; let its name end in .dcm"):
+            decode(tmp_path / name)
+
+
 @pytest.mark.slow
 def test_no_name_of_a_patient_is_in_any_artefact(tmp_path):
     table, root = blobs(32), tmp_path / "data"

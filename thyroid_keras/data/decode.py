@@ -7,7 +7,7 @@ import os
 import numpy as np
 from PIL import Image
 
-from thyroid_keras.data.dicom import is_dicom, read_dicom, split_frame
+from thyroid_keras.data.dicom import SUFFIX, is_dicom, read_dicom, split_frame
 from thyroid_keras.data.pictures import MAX_PIXELS, ImageError, read_picture
 from thyroid_keras.data.resize import resize, resize_mask
 
@@ -16,11 +16,11 @@ def decode(source, *, channels=1, roi=None, name=None):
     """Decodes a picture to 8-bit grey or RGB.
 
     Reads PNG, JPEG, BMP, GIF and TIFF (first frame), WebP, PGM, PPM and, with pydicom, DICOM
-    (the first frame, or that of a path `file.dcm#frame`; see `dicom.read_dicom`); turns pictures
-    upright as EXIF says; composites transparency over black; turns colour to grey by
-    Pillow's luma (0.299 R + 0.587 G + 0.114 B). Grey of 16 bits counts as full range,
-    `round(x / 257)`; 32-bit integers must lie in [0, 65535] and count as 16 bits;
-    floating-point greys must lie in [0, 1]. Colour of 16 bits keeps its upper byte.
+    (the first frame, or that of a path `file.dcm#frame`, which must end so; see
+    `dicom.read_dicom`); turns pictures upright as EXIF says; composites transparency over
+    black; turns colour to grey by Pillow's luma (0.299 R + 0.587 G + 0.114 B). Grey of 16 bits
+    counts as full range, `round(x / 257)`; 32-bit integers must lie in [0, 65535] and count as
+    16 bits; floating-point greys must lie in [0, 1]. Colour of 16 bits keeps its upper byte.
 
     Args:
         source: path, bytes of an encoded picture, or uint8 array `(H, W)` or
@@ -145,6 +145,9 @@ def _read_file(path, name):
         if not os.path.isfile(path):
             raise FileNotFoundError(2, "no such file")
         with open(path, "rb") as stream:
+            if is_dicom(stream) and not path.lower().endswith(SUFFIX):
+                # which would be read as its first frame alone, and as a whole screen
+                raise ImageError(f"{name}: is a DICOM file; let its name end in {SUFFIX}")
             return _read(stream, name, frame)
     except ImageError:
         raise

@@ -1,8 +1,10 @@
 """Samples whose pictures are DICOM files: one per frame, cut to what is ultrasound."""
 
+import collections
 import dataclasses
 
 from thyroid_keras.data.dicom import SUFFIX, is_dicom, read_header, split_frame
+from thyroid_keras.data.labels import listed
 from thyroid_keras.data.pictures import ImageError
 from thyroid_keras.data.progress import map_threads
 
@@ -39,7 +41,28 @@ def open_frames(samples):
             )
         else:
             opened += _frames(sample, file, frame, *header)
+    torn = _torn(opened, headers)
+    problems += torn.values()
+    opened = [sample for sample in opened if _file(sample) not in torn]
     return tuple(opened), _notes(opened, headers), list(dict.fromkeys(problems))
+
+
+def _file(sample):
+    return split_frame(sample.image)[0] if isinstance(sample.image, str) else None
+
+
+def _torn(samples, headers):
+    """Says of each DICOM file whose frames are in several groups that they are; a dict."""
+    groups = collections.defaultdict(set)
+    for sample in samples:
+        if headers.get(_file(sample)) is not None:
+            groups[_file(sample)].add(sample.group)
+    return {
+        file: f"{file}: its frames are in {len(found)} groups, {listed(sorted(found))}; a file is "
+        "of one patient, so give them one"
+        for file, found in groups.items()
+        if len(found) > 1
+    }
 
 
 def _read(file):

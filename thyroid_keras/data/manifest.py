@@ -43,7 +43,7 @@ def read_manifest(path, *, class_names=None, on_bad="fail"):
         on_bad: see `settle`.
 
     Returns:
-        `SampleTable`; without the column `group` every image is its own group.
+        `SampleTable`; without the column `group` every file is its own group.
 
     Raises:
         DataError: with everything that is wrong, by row: encoding, columns, empty cells,
@@ -64,7 +64,7 @@ def read_manifest(path, *, class_names=None, on_bad="fail"):
             name=row["image"],
             image=os.path.join(root, row["image"]),
             label=names.index(row["label"]),
-            group=row.get("group", row["image"]),
+            group=row.get("group") or split_frame(row["image"])[0],
             mask=os.path.join(root, row["mask"]) if row.get("mask") else None,
             split=row.get("split") or None,
             sha256=row.get("sha256", "").lower() or None,
