@@ -257,6 +257,21 @@ def test_many_copies_of_one_picture_are_all_joined(images):
     assert "class 'a' has samples in 1 groups" in found.problems[0]
 
 
+def test_copies_are_found_though_each_patient_has_many_of_its_own(images):
+    samples = [
+        Sample(name=f"{who}{quality}", image=make(jpeg(quality)(image)), label=0, group=who)
+        for image in images[:1]
+        for who, make in (("p", lambda x: x), ("q", lambda x: cv2.convertScaleAbs(x, None, 1.15)))
+        for quality in (30, 50, 70, 80, 90)
+    ]
+    samples += [Sample(name=f"o{i}", image=x, label=1, group=f"o{i}") for i, x in enumerate(images)]
+    table = SampleTable(name="many", samples=tuple(samples[:-30] + samples[-29:]),
+                        class_names=("a", "b"))  # fmt: skip
+    found = audit(table, progress=False)
+    assert any({a[0], b[0]} == {"p", "q"} for a, b in found.copies)
+    assert "class 'a' has samples in 1 groups" in found.problems[0]
+
+
 def test_constant_and_few_pictures_are_similar_to_none():
     flat = np.stack([np.full((64, 64), value, np.uint8) for value in (0, 7, 255)])
     assert find_similar(flat, progress=False) == []

@@ -99,6 +99,21 @@ def test_evaluate_takes_other_data(run_folder, tmp_path):
     assert json.loads((run_folder / "metrics.json").read_text())["n"] != 8
 
 
+def test_other_data_may_hold_no_copy_of_what_was_learned_from(run_folder, data, tmp_path, capsys):
+    rows = read_csv(run_folder / "split.csv")
+    other = tmp_path / "copies"
+    for label in {row["image"].partition("/")[0] for row in rows}:
+        (other / label).mkdir(parents=True)
+    for row in rows:
+        picture = Image.open(data / row["image"]).convert("L")
+        picture.save((other / row["image"]).with_suffix(".jpg"), quality=90)
+    said = fails(evaluate.main, [run_folder, "--data", other], capsys)
+    learned = [row for row in rows if row["split"] != "test"]
+    assert said.count("is a copy, stored again, of") >= 0.9 * len(learned)
+    for row in rows:
+        assert row["split"] != "test" or f"again, of {row['image']} " not in said
+
+
 def test_other_data_of_the_same_name_has_a_folder_of_its_own(run_folder, tmp_path, capsys):
     no_other = shutil.ignore_patterns("evaluation-*")
     folder = shutil.copytree(run_folder, tmp_path / "run", ignore=no_other)

@@ -116,7 +116,8 @@ def evaluate(folder, *, data=None, say=print):
             judged on images that none of them has learned from, at the thresholds that
             `metrics.json` names.
         data: path of another data set; `None`: the run's own; of a cross-validation the
-            folds' answers are pooled once more.
+            folds' answers are pooled once more, and of other data only pictures of equal
+            pixels are refused: its own need not be there to be compared with.
         say: as for `experiment.train`.
 
     Returns:

@@ -180,9 +180,9 @@ def evaluate(folder, *, data=None, say=print):
         if data is None:
             return run, _judge(run, folder, splits, config, say)
         data = os.fspath(data)
-        seen = (splits.train, splits.val)
-        learned = {splits.hashes[s.name]: s.name for table in seen for s in table.samples}
-        table = other_table(data, config, learned, recipe)
+        seen = splits.train.samples + splits.val.samples
+        learned = {splits.hashes[sample.name]: sample.name for sample in seen}
+        table = other_table(data, config, learned, recipe, seen)
         splits = dataclasses.replace(splits, test=table, leaked=None)
         below = evaluation_folder(run, data)
         with Run.create(below, resume=below.exists()) as other:

@@ -3,6 +3,7 @@
 import itertools
 import os
 
+from thyroid_keras.data.audit import find_copies_of
 from thyroid_keras.data.samples import DataError
 from thyroid_keras.preparation import audit_data, targets_of
 from thyroid_keras.runs import Run
@@ -24,7 +25,7 @@ def evaluation_folder(run, data):
             return other.folder
 
 
-def other_table(data, config, learned, recipe):
+def other_table(data, config, learned, recipe, seen=()):
     """Reads another data set with the run's classes.
 
     Args:
@@ -33,6 +34,8 @@ def other_table(data, config, learned, recipe):
         learned: dict from the hash of each picture that the model learned from, or by
             which something was chosen, to its name.
         recipe: `Recipe` of the run.
+        seen: sequence of `Sample`, the pictures themselves, copies of which are sought too;
+            not among aligned ones, which are all alike.
 
     Returns:
         `SampleTable`.
@@ -55,6 +58,13 @@ def other_table(data, config, learned, recipe):
         for name, value in found.hashes.items()
         if value in learned
     ]
+    if seen and not table.aligned:
+        problems += [
+            f"{data}: {name} is a copy, stored again, of {other} that the model learned from; "
+            "leave it out"
+            for name, other in find_copies_of(seen, table).items()
+            if found.hashes[name] not in learned
+        ]
     if problems:
         raise DataError(problems)
     return table

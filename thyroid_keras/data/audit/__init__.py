@@ -5,6 +5,7 @@ import dataclasses
 
 from thyroid_keras.data.audit.findings import (
     find_contradictions,
+    find_copies_of,
     find_repeats,
     find_warnings,
     notes,
@@ -17,7 +18,7 @@ from thyroid_keras.data.readers import read
 from thyroid_keras.data.samples import SampleTable, settle
 from thyroid_keras.data.split_faults import find_split_faults
 
-__all__ = ["Audit", "audit"]
+__all__ = ["Audit", "audit", "find_copies_of"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

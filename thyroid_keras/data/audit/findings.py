@@ -5,8 +5,12 @@ import collections
 import numpy as np
 
 from thyroid_keras.data.audit.burned_in import LONG_CHARACTERS, TEXT_CHARACTERS
-from thyroid_keras.data.audit.similar import find_similar
+from thyroid_keras.data.audit.similar import find_similar, thumbnail
+from thyroid_keras.data.decode import decode
 from thyroid_keras.data.labels import listed
+from thyroid_keras.data.pictures import ImageError
+from thyroid_keras.data.progress import map_threads
+from thyroid_keras.data.samples import DataError
 
 COPIES = "Copies, recompressed or rescaled, in different groups (count as one picture)"
 NEAR_DUPLICATES = "Near-duplicates in different groups (look at them; not kept together)"
@@ -32,16 +36,47 @@ def find_repeats(table, pictures, progress=True):
     """
     first = {}
     for sample in table.samples:
-        first.setdefault(pictures[sample.name].digest, sample.name)
-    names = list(first.values())
+        first.setdefault(pictures[sample.name].digest, sample)
+    names, groups = [s.name for s in first.values()], [s.group for s in first.values()]
     thumbnails = np.array([pictures[name].thumbnail for name in names])
     copies, near_duplicates = [], []
-    for i, j, similarity, is_copy in find_similar(thumbnails, progress):
+    for i, j, similarity, is_copy in find_similar(thumbnails, groups=groups, progress=progress):
         if is_copy:
             copies.append((names[i], names[j]))
         else:
             near_duplicates.append((names[i], names[j], round(similarity, 3)))
     return copies, near_duplicates
+
+
+def find_copies_of(known, table, progress=True):
+    """Finds pictures that are recompressed, rescaled or brightened copies of known ones.
+
+    Args:
+        known: sequence of `Sample`.
+        table: `SampleTable`, whose pictures are held against them.
+        progress: whether to show progress bars.
+
+    Returns:
+        Dict from sample name of the table to the name of the known one.
+
+    Raises:
+        DataError: with every picture that cannot be read.
+    """
+    samples = [*known, *table.samples]
+    done = list(map_threads(_thumbnail, samples, "Reading what was learned from", progress))
+    if problems := [found for found in done if isinstance(found, str)]:
+        raise DataError(list(dict.fromkeys(problems)))
+    groups = np.arange(len(samples)) >= len(known)
+    pairs = find_similar(np.array(done), groups=groups, progress=progress)
+    copies = [(i, j) for i, j, _, is_copy in pairs if is_copy and groups[i] != groups[j]]
+    return {samples[j].name: samples[i].name for i, j in copies}
+
+
+def _thumbnail(sample):
+    try:
+        return thumbnail(decode(sample.image))
+    except ImageError as error:
+        return str(error)
 
 
 def find_contradictions(table, pictures):

@@ -29,11 +29,12 @@ def thumbnail(image):
     return cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 
-def find_similar(thumbnails, progress=True):
+def find_similar(thumbnails, *, groups=None, progress=True):
     """Finds pairs of pictures of which one seems to be made from the other.
 
     First the three pictures nearest to each picture, or to one of nine windows of nine
-    tenths of it, by the correlation of 16x16 grey levels. Then, for these pairs, the
+    tenths of it, by the correlation of 16x16 grey levels, and the nearest three of other
+    groups, however many of its own are nearer. Then, for these pairs, the
     correlation of the details (grey levels less their blurred selves): of the whole,
     which tells a copy, and of the middle of one anywhere in the other at seven scales,
     which tells a near-duplicate.
@@ -45,6 +46,7 @@ def find_similar(thumbnails, progress=True):
 
     Args:
         thumbnails: uint8 array `(N, SIDE, SIDE)` of different pictures.
+        groups: `(N,)`, the patient of each picture; `None`: each has its own.
         progress: whether to show progress bars.
 
     Returns:
@@ -53,7 +55,7 @@ def find_similar(thumbnails, progress=True):
     if len(thumbnails) < 2:
         return []
     wholes, windows = _describe(thumbnails)
-    pairs = sorted(_candidates(wholes, windows, progress))
+    pairs = sorted(_candidates(wholes, windows, groups, progress))
     details = [_detail(thumbnail) for thumbnail in thumbnails]
     coarse = [cv2.resize(d, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for d in details]
 
@@ -94,11 +96,26 @@ def _unit(values):
     return values / np.maximum(np.linalg.norm(values, axis=-1, keepdims=True), 1e-6)
 
 
-def _candidates(wholes, windows, progress):
+class _Nearest:
+    """The windows nearest to each whole, of all that it is shown."""
+
+    def __init__(self, count):
+        self.values = np.full((count, _NEIGHBOURS), -1, np.float32)
+        self.of = np.zeros((count, _NEIGHBOURS), int)
+
+    def show(self, similarity, own):
+        """Compares with pictures `own` `(B,)`, whose similarities are `(B, N)`."""
+        order, values = _largest(np.concatenate([self.values, similarity.T], axis=1))
+        known = np.broadcast_to(own, (len(self.of), len(own)))
+        known = np.concatenate([self.of, known], axis=1)
+        self.values, self.of = values, np.take_along_axis(known, order, axis=1)
+
+
+def _candidates(wholes, windows, groups, progress):
     """Pairs of neighbours, as a set of `(i, j)` with i < j."""
     count = len(wholes)
-    best = np.full((count, _NEIGHBOURS), -1, np.float32)  # of each whole, among all windows
-    best_of = np.zeros((count, _NEIGHBOURS), int)
+    groups = None if groups is None else np.unique(groups, return_inverse=True)[1]
+    nearest_of = [_Nearest(count) for _ in range(1 if groups is None else 2)]
     pairs = set()
 
     def add(rows, columns, similarities):
@@ -113,12 +130,15 @@ def _candidates(wholes, windows, progress):
         similarity = (block.reshape(-1, block.shape[-1]) @ wholes.T).reshape(*block.shape[:2], -1)
         similarity = similarity.max(1)
         similarity[np.arange(len(block)), own] = -1
-        nearest, values = _largest(similarity)
-        add(np.repeat(own, nearest.shape[1]), nearest.ravel(), values.ravel())
-        order, values = _largest(np.concatenate([best, similarity.T], axis=1))
-        known = np.concatenate([best_of, np.broadcast_to(own, (count, len(own)))], axis=1)
-        best, best_of = values, np.take_along_axis(known, order, axis=1)
-    add(np.repeat(np.arange(count), best.shape[1]), best_of.ravel(), best.ravel())
+        seen = [similarity]
+        if groups is not None:
+            seen.append(np.where(groups[own, None] == groups, -1, similarity))
+        for found, shown in zip(nearest_of, seen, strict=True):
+            nearest, values = _largest(shown)
+            add(np.repeat(own, nearest.shape[1]), nearest.ravel(), values.ravel())
+            found.show(shown, own)
+    for found in nearest_of:
+        add(np.repeat(np.arange(count), _NEIGHBOURS), found.of.ravel(), found.values.ravel())
     return pairs
 
 
