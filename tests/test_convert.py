@@ -261,6 +261,16 @@ def test_flipped_bytes_never_escape_as_another_error(kind, arrays, tmp_path):
             assert "x.pth" in str(error)
 
 
+def test_an_array_that_promises_more_than_there_is_is_not_made_room_for(tmp_path, capsys):
+    header = io.BytesIO()
+    facts = {"descr": "<f4", "fortran_order": False, "shape": (10**14,)}
+    np.lib.format.write_array_header_1_0(header, facts)
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("arr_0.npy", header.getvalue())
+    said = fails(main, [tmp_path / "x.npz", "--arch", "sononet", "--out", tmp_path / "k"], capsys)
+    assert "x.npz, arr_0.npy" in said and "cut off" in said
+
+
 def lasagne(filters=2, classes=4):
     """Weights as Baumgartner et al. published theirs, of a narrower network."""
     widths = [1, *(filters * w for w in (1, 1, 2, 2, 4, 4, 4, 8, 8, 8, 8, 8, 8, 4)), classes]

@@ -30,6 +30,13 @@ def test_an_array_is_a_prior_of_logits(tmp_path):
         np.save(path, wrong)
         with pytest.raises(DataError, match="prior.npy: must hold finite numbers.*Received: shape"):
             read_prior(path, (4, 4))
+    np.savez(tmp_path / "several.npz", np.zeros((2, 2)))
+    (tmp_path / "several.npz").rename(tmp_path / "several.npy")
+    with pytest.raises(DataError, match="several.npy: is an archive"):
+        read_prior(str(tmp_path / "several.npy"), (4, 4))
+    (tmp_path / "empty.npy").touch()
+    with pytest.raises(DataError, match="empty.npy: cannot be read"):
+        read_prior(str(tmp_path / "empty.npy"), (4, 4))
     (tmp_path / "prior.npy").write_bytes(b"no array")
     with pytest.raises(DataError, match="cannot be read"):
         read_prior(path, (4, 4))

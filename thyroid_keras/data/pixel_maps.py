@@ -32,9 +32,12 @@ def read_prior(path, size):
         return np.log(share / (1 - share)).astype(np.float32)
     try:
         logits = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise DataError([f"{path}: cannot be read ({error}); save it by numpy.save"]) from error
-    if logits.ndim != 2 or logits.dtype.kind not in "fiu" or not np.isfinite(logits).all():
+    if not isinstance(logits, np.ndarray):
+        raise DataError([f"{path}: is an archive of arrays; save one by numpy.save"])
+    numbers = logits.size and logits.ndim == 2 and logits.dtype.kind in "fiu"
+    if not numbers or not np.isfinite(logits).all():
         raise DataError(
             [
                 f"{path}: must hold finite numbers (h, w), the logits of pixels; save those. "

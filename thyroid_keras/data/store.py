@@ -12,6 +12,7 @@ from thyroid_keras.data.progress import map_threads
 from thyroid_keras.data.samples import DataError
 
 CACHES = ("auto", "memory", "disk", "none")
+NO_ROOM = "{}: the cache cannot be written ({}); free space or set cache=none"
 MEMORY_SHARE = 0.25  # of what is free; the rest is for the network
 DISK_SHARE = 0.5
 
@@ -96,15 +97,18 @@ class PixelStore:
         elif self._file is not None:
             data = image.tobytes() + (mask.tobytes() if self.has_masks else b"")
             place = index * self._record_bytes
-            if os.pwrite(self._file.fileno(), data, place) < self._record_bytes:
-                return f"{tempfile.gettempdir()}: the disk is full; free space or set cache=none"
+            try:
+                if os.pwrite(self._file.fileno(), data, place) < self._record_bytes:
+                    return NO_ROOM.format(tempfile.gettempdir(), "disk full")
+            except OSError as error:
+                return NO_ROOM.format(tempfile.gettempdir(), error.strerror)
         return None
 
     def _fill(self, label):
         done = map_threads(self._keep, range(len(self.table)), label)
-        problems = [problem for problem in done if problem]
+        problems = dict.fromkeys(problem for problem in done if problem)
         if problems:
-            raise DataError(problems)
+            raise DataError(list(problems))
 
 
 def empty_pixels(shape):

@@ -1,6 +1,7 @@
 """Arrays by name out of a checkpoint file, whoever wrote it."""
 
 import io
+import math
 import pathlib
 import zipfile
 
@@ -54,13 +55,29 @@ def _read_npz(path, content):
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         if sum(info.file_size for info in archive.infolist()) > LIMIT_BYTES:
             raise ConvertError([f"{path}: unpacks to over 2 GiB, too large for these networks"])
-        for name in archive.namelist():
+        for info in archive.infolist():
             try:
-                with archive.open(name) as member:
+                with archive.open(info) as member:
+                    _check_size(member, info.file_size)
                     array = np.lib.format.read_array(member, allow_pickle=False)
-                arrays[name.removesuffix(".npy")] = array
+                arrays[info.filename.removesuffix(".npy")] = array
             except DAMAGE as error:
-                problems.append(f"{path}, {name}: not an array that can be read safely ({error})")
+                problems.append(
+                    f"{path}, {info.filename}: not an array that can be read safely ({error})"
+                )
     if problems or not arrays:
         raise ConvertError(problems or [f"{path}: no arrays in it"])
     return arrays
+
+
+def _check_size(member, num_bytes):
+    """Refuses a header that promises more than there is, which would be allocated first."""
+    formats = np.lib.format
+    readers = {(1, 0): formats.read_array_header_1_0, (2, 0): formats.read_array_header_2_0}
+    version = formats.read_magic(member)
+    if version not in readers:
+        raise ValueError(f"of the unknown version {version}")
+    shape, _, dtype = readers[version](member)
+    if math.prod(shape) * dtype.itemsize > num_bytes:
+        raise ValueError(f"cut off: {num_bytes} bytes for the shape {shape}")
+    member.seek(0)
