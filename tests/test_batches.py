@@ -1,6 +1,7 @@
 """Pixel store, batches, tf.data pipeline and pack: the same pixels by every road."""
 
 import dataclasses
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,17 @@ def make_batches(table=None, cache="memory", **options):
 
 
 STRONG = Augmentation(flip_horizontal=0.5, rotation_deg=20, shift=0.1, gain=0.2)
+
+
+def test_a_cache_without_room_is_said_once_with_the_way_out():
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+    try:
+        with pytest.raises(DataError, match="cannot be written.*set cache=none") as caught:
+            PixelStore(blobs(), (32, 32), cache="disk")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert len(caught.value.problems) <= 2  # cut off, and not begun
 
 
 @pytest.mark.parametrize("cache", ["disk", "none"])
@@ -115,12 +127,13 @@ def test_keras_walks_the_epochs_of_plain_batches():
 
 @pytest.mark.parametrize("masks", [True, False])
 def test_pack_round_trip(tmp_path, masks):
-    table = dataclasses.replace(blobs(masks=masks), notes=("a note",))
+    table = dataclasses.replace(blobs(masks=masks), notes=("a note",), aligned=masks)
     some = dataclasses.replace(table.samples[3], mask=None, split="test")
     table = dataclasses.replace(table, samples=(*table.samples[:3], some, *table.samples[4:]))
     write_pack(tmp_path / "data.npz", table, (32, 32))
     found = read(tmp_path / "data.npz")
-    for field in ("name", "class_names", "group_unit", "mask_source", "target", "notes"):
+    fields = ("name", "class_names", "group_unit", "mask_source", "target", "notes", "aligned")
+    for field in fields:
         assert getattr(found, field) == getattr(table, field)
     for one, other in zip(found.samples, table.samples, strict=True):
         for field in ("name", "label", "group", "split"):

@@ -14,6 +14,7 @@ from thyroid_keras.data.store import PixelStore, free_memory
 VERSION = 1
 _DIMENSIONS = {
     "version": (0,),
+    "aligned": (0,),
     "image": (3, 4),
     "label": (1,),
     "group": (1,),
@@ -33,7 +34,7 @@ _UNREADABLE = (OSError, EOFError, NotImplementedError, RuntimeError, zipfile.Bad
 
 
 def write_pack(path, table, size, channels=1):
-    """Writes the decoded samples of a table, atomically.
+    """Writes the decoded samples of a table, atomically; not what was left out of it.
 
     Args:
         path: file to write, `.npz`.
@@ -48,6 +49,7 @@ def write_pack(path, table, size, channels=1):
     images, masks = store.read(np.arange(len(table)))
     arrays = {
         "version": VERSION,
+        "aligned": table.aligned,
         "image": images,
         "label": table.labels,
         "group": table.groups.astype(str),
@@ -161,6 +163,7 @@ def _table(arrays):
         group_unit=str(arrays["table_group_unit"]),
         target=str(arrays["table_target"]),
         mask_source=str(arrays["mask_source"]) if masks is not None else None,
+        aligned=bool(arrays.get("aligned", False)),
         notes=tuple(arrays["notes"].astype(str).tolist()),
         samples=tuple(
             Sample(
