@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ from test_places import described_run
 
 import thyroid_keras as tk
 from thyroid_keras import explain, metrics, report
+from thyroid_keras.answers import class_probabilities
 from thyroid_keras.data.phantom import phantom
 from thyroid_keras.data.splits import Splits
 from thyroid_keras.data.store import PixelStore
@@ -20,6 +22,7 @@ from thyroid_keras.evaluation import evaluate
 from thyroid_keras.examples import read_examples
 from thyroid_keras.explain import __main__ as explain_command
 from thyroid_keras.explanation import explain as explain_pictures
+from thyroid_keras.inspection import predict as predict_pictures
 from thyroid_keras.layers import LAPClassifier
 from thyroid_keras.nodules import has_nodules, map_thresholds, pooled_facts
 from thyroid_keras.pooling import _out_of_fold, _pooled_figures
@@ -178,6 +181,13 @@ def gap(judged, table):
     return described_run(judged[0].folder.parent / "gap", network(1, strides=8), table)
 
 
+def named_by(run, images):
+    """The classes that `predict` names, at the threshold of the run."""
+    probabilities = class_probabilities(tk.load(run.folder).predict_on_batch(images))
+    found = run.read_metrics() if run.metrics.exists() else {}
+    return metrics.decide(probabilities, found.get("threshold", 0.5))
+
+
 def test_gap_and_lap_are_drawn_side_by_side(judged, gap, table, tmp_path):
     run, _ = judged
     Image.fromarray(np.kron(table.samples[9].image, np.ones((2, 2), np.uint8))).save(
@@ -189,12 +199,13 @@ def test_gap_and_lap_are_drawn_side_by_side(judged, gap, table, tmp_path):
     (boxes,) = json.loads((out / "boxes.json").read_text()).values()
     image = table.samples[9].image[None, ..., None] / np.float32(255)
     for (name, box), one in zip(boxes.items(), (run, gap), strict=True):
-        found = explain.localise(tk.load(one.folder), image)
-        label = table.class_names[found.class_indices[0]]
+        named = named_by(one, image)
+        found = explain.localise(tk.load(one.folder), image, named)
+        label = table.class_names[named[0]]
         assert name == f"{one.folder.name}: class map, {label}"
         assert box == [2 * side for side in explain.find_box([found.maps["AG3"][0]])]
     mask = np.asarray(Image.open(out / "0001_a_mask.png"))
-    evidence = explain.evidence_map(tk.load(run.folder), image)
+    evidence = explain.evidence_map(tk.load(run.folder), image, named_by(run, image))
     cut = explain.unit_maps(evidence, (64, 64))[0] >= judged[1]["maps"]["rule"]["map"]
     assert 0 < cut.sum() < 64 * 64
     np.testing.assert_array_equal(mask, 255 * cut)
@@ -205,18 +216,36 @@ def test_gap_and_lap_are_drawn_side_by_side(judged, gap, table, tmp_path):
     assert not np.ptp(drawing[22:342, :320], axis=-1).any(), "the original is grey"
 
 
+@pytest.mark.parametrize("method", ["cam", "gradcam"])
+def test_maps_are_of_the_class_that_predict_names(judged, table, tmp_path, method):
+    folder = shutil.copytree(judged[0].folder, tmp_path / "run")
+    run, found = Run(folder), judged[0].read_metrics()
+    Image.fromarray(table.samples[9].image).save(tmp_path / "a.png")
+    for threshold, k in ((0.0, 1), (1.1, 0)):
+        write_json(run.metrics, found | {"threshold": threshold})
+        picture = [tmp_path / "a.png"]
+        (row,) = predict_pictures(folder, picture, out=tmp_path / "rows.csv", say=str)
+        (boxes,) = explain_pictures(folder, picture, out=tmp_path, method=method).values()
+        (name,) = boxes
+        assert row["predicted"] == table.class_names[k] and name.endswith(table.class_names[k])
+
+
 def test_grad_cam_is_drawn_of_any_network_and_layer(judged, table, tmp_path):
     run, _ = judged
-    Image.fromarray(table.samples[9].image).save(tmp_path / "a.png")
+    model = tk.load(run.folder)
+    for number in range(len(table)):  # one for whose answer some feature speaks
+        image = table.samples[number].image[None, ..., None] / np.float32(255)
+        named = named_by(run, image)
+        if all(explain.grad_cam(model, image, named, name).max() > 0 for name in (None, "first")):
+            break
+    Image.fromarray(table.samples[number].image).save(tmp_path / "a.png")
     for layer in (None, "first"):
         (boxes,) = explain_pictures(
             run.folder, [tmp_path / "a.png"], out=tmp_path, method="gradcam", layer=layer
         ).values()
         ((name, box),) = boxes.items()
         assert name.startswith("Grad-CAM, ") and len(box) == 4
-    model = tk.load(run.folder)
-    image = table.samples[9].image[None, ..., None] / np.float32(255)
-    found = explain.grad_cam(model, image, layer="first")[0]
+    found = explain.grad_cam(model, image, named, layer="first")[0]
     assert box == explain.attention_box(found, SIZE)
     assert (tmp_path / "0001_a_gradcam.png").exists()
 

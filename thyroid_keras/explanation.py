@@ -29,6 +29,7 @@ from thyroid_keras.explain import (
 )
 from thyroid_keras.inspection import open_pictures, stem
 from thyroid_keras.loading import load
+from thyroid_keras.metrics import decide
 from thyroid_keras.runs import Run, RunError, require_writable, write_png, write_text
 
 NAMES = {"cam": "class map", "gradcam": "Grad-CAM"}
@@ -39,11 +40,12 @@ BOXES = "boxes.json"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Viewer:
-    """A network, and the pictures as it takes them."""
+    """A network, the threshold at which it names the last of two classes, and the pictures."""
 
     prefix: str
     model: keras.Model
     class_names: tuple[str, ...]
+    threshold: float
     store: PixelStore
 
 
@@ -61,8 +63,8 @@ def explain(folder, images, *, out, method="attention", beside=(), layer=None, s
             and 255 at the picture's size, what they take for the nodule.
         method: `"attention"`: the gates of the network; where it has grid attention and a
             class map and draws no mask, `AG1`, `AG2`, `AG3`, `AG-all`, see
-            `explain.Localisation`. `"cam"`: the class map of the predicted class, warm where
-            it speaks for it and cold where against, see `explain.evidence_map`.
+            `explain.Localisation`. `"cam"`: the class map of the class that `predict` names, warm
+            where it speaks for it and cold where against, see `explain.evidence_map`.
             `"gradcam"`: see `explain.grad_cam`.
         beside: folders of further runs, whose maps are drawn beside the first one's, each
             under the name of its folder: GAP beside LAP, or one eta beside another.
@@ -132,7 +134,16 @@ def _viewers(folders, images, method, layer):
             continue
         class_names = config["data"]["class_names"]
         store = open_pictures(images, model, class_names, run)
-        viewers.append(Viewer(prefix=prefix, model=model, class_names=class_names, store=store))
+        found = run.read_metrics() if run.metrics.exists() else {}
+        viewers.append(
+            Viewer(
+                prefix=prefix,
+                model=model,
+                class_names=class_names,
+                threshold=found.get("threshold", 0.5),
+                store=store,
+            )
+        )
     pictures = [[sample.name for sample in viewer.store.table.samples] for viewer in viewers]
     if any(names != pictures[0] for names in pictures):
         problems.append(
@@ -179,8 +190,9 @@ def _look(viewer, method, layer):
     for start in range(0, len(store.table), BATCH_SIZE):
         chosen = np.arange(start, min(start + BATCH_SIZE, len(store.table)))
         pixels = store.read(chosen)[0] * GREY_LEVEL
+        # as `predict` names them, at the run's threshold
+        named = decide(class_probabilities(model.predict_on_batch(pixels)), viewer.threshold)
         if method == "gradcam":
-            named = class_probabilities(model.predict_on_batch(pixels)).argmax(axis=1)
             maps = grad_cam(model, pixels, named, layer)
             for values, k in zip(maps, named, strict=True):
                 yield {f"{NAMES[method]}, {viewer.class_names[k]}": values}, {}
@@ -189,7 +201,7 @@ def _look(viewer, method, layer):
             for row in range(len(chosen)):
                 yield {name: values[row] for name, values in found.items()}, {}
         else:
-            found = localise(model, pixels)
+            found = localise(model, pixels, named)
             for row, k in enumerate(found.class_indices):
                 maps = {name: values[row] for name, values in found.maps.items()}
                 if method == "attention":
