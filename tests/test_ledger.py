@@ -74,14 +74,27 @@ def test_boxes_are_held_against_the_answer_that_looks_at_nothing(tmp_path):
     folder = made(tmp_path, "ag_sononet_3", {"ft_16": 2.0})
     run = Run(folder / "ag_sononet-quick" / "rows" / "ft_16")
     found, verdicts = run.read_metrics(), []
-    for constant in (0.3, 0.45, 0.6):
-        own = {"value": 0.45, "ci95": [0.4, 0.5]}
-        places = {"iou": own, "constant": {"value": constant}}
-        write_json(run.metrics, found | {"localisation": places})
+    for value in (0.15, 0.0, -0.15):
+        above = {"value": value, "ci95": [value - 0.05, value + 0.05]}
+        write_json(run.metrics, found | {"localisation": {"above_constant": above}})
         entry = judge(STATEMENTS["places"], folder, "quick")
-        assert entry.evidence[0].effect["value"] == pytest.approx(0.45 - constant)
+        assert entry.evidence[0].effect["value"] == value
         verdicts.append(entry.holds)
     assert verdicts == [True, None, False]
+
+
+def test_a_row_of_which_a_fold_is_still_to_be_trained_is_lacking(tmp_path):
+    folder = made(tmp_path, "transfer_1", {"mobilenet_svm": 1.0, "vgg16_svm": 1.0})
+    rows = folder / "transfer_1-quick" / "rows"
+    config = Run(rows / "mobilenet_svm").read_config()
+    for fold in range(2):
+        run = Run(rows / "mobilenet_fine_tuned" / f"fold_{fold}")
+        run.folder.mkdir(parents=True)
+        source = {"folds": 3, "fold": fold}
+        write_json(run.config, config | {"data": config["data"] | {"source": source}})
+        write_text(run.report, "the last file of a run")
+    entry = judge(STATEMENTS["svm"], folder, "quick")
+    assert "MobileNet, fine-tuned" in entry.lacking and entry.holds is None
 
 
 def test_a_leak_is_told_by_intervals_that_do_not_touch(tmp_path):

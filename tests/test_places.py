@@ -94,6 +94,9 @@ def test_a_run_says_how_well_its_boxes_fit(judged, table):
     mean = np.broadcast_to(truth[known].mean(axis=0), (known.sum(), 4))
     constant = metrics.box_iou(truth[known], mean)
     assert said["constant"]["value"] == pytest.approx(constant.mean())
+    paired = metrics.paired_mean(ious[known], constant, test.groups[known])
+    assert said["above_constant"] == paired
+    assert "image by image" in run.report.read_text(encoding="utf-8")
 
 
 def test_predictions_hold_the_box_and_its_iou(judged, table):

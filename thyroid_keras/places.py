@@ -6,6 +6,7 @@ from thyroid_keras import metrics
 from thyroid_keras.explain import can_localise, rule_of
 
 OVER = "all images with a true box, by the map of the class that the network names"
+CONSTANT = ("constant", "above_constant")
 SIDES = ("box_left", "box_top", "box_width", "box_height")
 
 
@@ -26,8 +27,9 @@ def figures_of_boxes(store, truth, boxes, seed):
 
     Returns:
         Dict of figures, with `"over"`, what they are over; `"truth"`, where the true boxes
-        come from; `"rule"`, how the others were found; and `"constant"`, the IoU of one
-        box, the mean of the true ones, as the answer to every image.
+        come from; `"rule"`, how the others were found; `"constant"`, the IoU of one box,
+        the mean of these images' true ones, as the answer to every image; and
+        `"above_constant"`, by how much `iou` is above it, resampled by group.
     """
     table = store.table
     ious = metrics.box_iou(truth, boxes)
@@ -36,12 +38,17 @@ def figures_of_boxes(store, truth, boxes, seed):
     sources[f"boxes around the masks ({table.mask_source})"] = any(
         s.box is None and s.mask is not None for s in table.samples
     )
-    return metrics.localisation_metrics(ious, *arrays, seed=seed) | {
-        "constant": _constant(truth[np.isfinite(ious)]),
-        "over": OVER,
-        "truth": ", ".join(source for source, used in sources.items() if used),
-        "rule": rule_of(store.size),
-    }
+    found = metrics.localisation_metrics(ious, *arrays, seed=seed)
+    known = np.isfinite(ious)
+    return (
+        found
+        | _against_constant(truth[known], ious[known], table.groups[known], seed)
+        | {
+            "over": OVER,
+            "truth": ", ".join(source for source, used in sources.items() if used),
+            "rule": rule_of(store.size),
+        }
+    )
 
 
 def with_boxes(rows, truth, boxes, columns):
@@ -66,8 +73,10 @@ def with_boxes(rows, truth, boxes, columns):
     ]
 
 
-def _constant(truth):
+def _against_constant(truth, ious, groups, seed):
     if not len(truth):
-        return metrics.missing(metrics.NO_TRUE_BOX)
-    ious = metrics.box_iou(truth, np.broadcast_to(truth.mean(axis=0), truth.shape))
-    return {"value": float(ious.mean()), "sd": float(ious.std(ddof=len(truth) > 1))}
+        return dict.fromkeys(CONSTANT, metrics.missing(metrics.NO_TRUE_BOX))
+    constant = metrics.box_iou(truth, np.broadcast_to(truth.mean(axis=0), truth.shape))
+    own = {"value": float(constant.mean()), "sd": float(constant.std(ddof=len(truth) > 1))}
+    above = metrics.paired_mean(ious, constant, groups, seed=seed)
+    return dict(zip(CONSTANT, (own, above), strict=True))

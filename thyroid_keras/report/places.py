@@ -65,7 +65,7 @@ def _boxes(metrics):
     constant = found["constant"]
     aside = (
         f"One box for every image, the mean of the true ones, has an IoU of "
-        f"{_mean_sd(constant)}: what their usual place alone gives away."
+        f"{_mean_sd(constant)}: what their usual place alone gives away.{_above(found)}"
         if constant.get("value") is not None
         else ""
     )
@@ -79,6 +79,13 @@ def _boxes(metrics):
     rows += [[row["class"], *_cells(row)] for row in found["per_class"]]
     shown = table(HEADER, rows, caption, numbers=(1, 2, 3, 4, 5))
     return "\n".join(part for part in (paragraph(how), shown, paragraph(aside)) if part)
+
+
+def _above(found):
+    effect = found.get("above_constant") or {}
+    if not effect.get("ci95"):
+        return ""
+    return f" The network's, image by image, less that one's: {with_interval(effect)}."
 
 
 def _cells(row):

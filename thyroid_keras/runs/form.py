@@ -81,6 +81,7 @@ METRICS = {
     | {
         "per_class": [PLACES | {"class": TEXT}],
         "constant": FIGURE,
+        "above_constant": FIGURE,
         "over": TEXT,
         "truth": TEXT,
         "rule": {"map": TEXT, "sigma_px": NUMBER, "threshold": NUMBER},

@@ -19,8 +19,9 @@ COLOURS = {True: BLUE, False: VERMILION, None: GREY}
 HOW = (
     "A claim holds where the interval of every difference that it rests on lies on its side, and "
     "does not where one lies wholly on the other; else these data cannot tell. Intervals are of "
-    "the paired difference, resampled by patient, for other images of this kind and these "
-    "trainings; another seed may come out otherwise. Nothing is corrected for the number of "
+    "the paired difference, resampled by patient (of a leak, which is judged on other copies, of "
+    "both figures, which is wider), for other images of this kind and these trainings; another "
+    "seed may come out otherwise. Nothing is corrected for the number of "
     "comparisons. McNemar's exact test is by image and of right answers, whatever the figure."
 )
 CAPTION = (

@@ -108,8 +108,12 @@ def judge_all(folder, scale, seed=0):
 
 
 def _is_finished(folder):
-    folds = list(folder.glob("fold_*"))
-    return all(Run(run).report.exists() for run in folds or [folder])
+    folds = [Run(path) for path in folder.glob("fold_*")]
+    if not folds:
+        return Run(folder).report.exists()
+    if not all(run.report.exists() for run in folds):
+        return False
+    return len(folds) == folds[0].read_config()["data"]["source"]["folds"]
 
 
 def _differences(statement, table, results, seed):
@@ -156,14 +160,17 @@ def _places(statement, table, results, seed):
     """The boxes of a network against one box given as the answer to every image."""
     for result in results.values():
         found = result.found.get("localisation") or {}
-        own, constant = found.get("iou") or {}, found.get("constant") or {}
-        if own.get("ci95") and constant.get("value") is not None:
-            yield _above(
-                result,
-                f"boxes of {result.row.label} against the mean true box as every answer",
-                "IoU",
-                own,
-                {"value": constant["value"], "ci95": [constant["value"]] * 2},
+        effect = found.get("above_constant") or {}
+        if effect.get("ci95"):
+            low, high = effect["ci95"]
+            yield Evidence(
+                compared=f"boxes of {result.row.label} against the mean true box as every answer",
+                figure="IoU",
+                effect=effect,
+                margin=None,
+                test="–",
+                data=_data(result),
+                holds=True if low > 0 else False if high < 0 else None,
             )
 
 
