@@ -18,13 +18,13 @@ def against_shortcuts(metrics):
         return ""
     figure = largest["roc_auc"]
     _, highest = widest_interval(figure) or (None, figure["value"])
-    said = best_shortcut(metrics)
+    lowest, _ = widest_interval(own) or (own["value"], None)
+    said = f"{best_shortcut(metrics)}, the model with {with_interval(own)}."
     if highest >= own["value"]:
-        return (
-            f"A shortcut does as well as the model, as far as these images show: {said}, the model "
-            f"with {with_interval(own)}."
-        )
-    return f"No shortcut does as well as the model: {said}, the model with {with_interval(own)}."
+        return f"A shortcut does as well as the model, as far as these images show: {said}"
+    if highest >= lowest:
+        return f"A shortcut may do as well as the model, for the intervals overlap: {said}"
+    return f"No shortcut does as well as the model: {said}"
 
 
 def best_shortcut(metrics):
