@@ -27,6 +27,7 @@ from thyroid_keras.archs.pretrained import APPLICATIONS, published_normalization
 from thyroid_keras.data.pack import write_pack
 from thyroid_keras.data.samples import DataError, Sample, SampleTable
 from thyroid_keras.loading import ModelError
+from thyroid_keras.report import results
 from thyroid_keras.report.transfer import data_set_notes, transfer
 from thyroid_keras.runs import Run, RunError, read_csv
 from thyroid_keras.transfer import (
@@ -368,6 +369,34 @@ def test_a_run_leaves_its_folder(folder):
     for row in split.values():
         sides.setdefault(row["group"], set()).add(row["split"])
     assert {len(of) for of in sides.values()} == {1}
+
+
+def test_no_threshold_is_marked_where_each_fold_has_its_own(folder, monkeypatch):
+    seen = {}
+
+    def watched(name, draw):
+        def spy(*arrays, **options):
+            seen[name] = options
+            return draw(*arrays, **options)
+
+        return spy
+
+    for name in ("roc", "fold_roc", "precision_recall"):
+        monkeypatch.setattr(results, name, watched(name, vars(results)[name]))
+    results.write_plots(Run(folder))
+    assert "roc" not in seen and "fold_roc" in seen
+    assert seen["precision_recall"]["threshold"] is None
+
+
+def test_a_run_is_resumed_with_its_own_settings_alone(folder, data, capsys):
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    sets = ["--data", data / "one.npz", data / "two.npz", "--out", folder, "--resume"]
+    words = ["--features", "mobilenet", "--weights", "none", "--alpha", 0.25, "--image-size", 32]
+    words += ["--copies", 1, "--folds", 2, "--classifier", "fc", "--seed", 1]
+    said = fails(command.main, [*sets, *words], capsys)
+    assert "--classifier" in said and "--augment-before-split" in said and "seed" in said
+    now = {path: path.stat().st_mtime_ns for path in before}
+    assert now == before
 
 
 def test_each_data_set_is_judged_alone_too(folder):

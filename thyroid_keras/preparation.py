@@ -216,12 +216,12 @@ def check_devices(recipe, devices):
         )
 
 
-def check_same(config, recipe, source, seed, precision):
+def check_same(config, recipe, source, seed, precision, *, flag="--set "):
     """Refuses to resume a run with other settings than it was begun with.
 
     Args:
         config: `config.json` of the run.
-        recipe, source, seed, precision: of the command now given.
+        recipe, source, seed, precision: of the command now given; `flag`: before its settings.
 
     Raises:
         RunError: naming everything that differs.
@@ -241,7 +241,7 @@ def check_same(config, recipe, source, seed, precision):
     for name, value in recipe.settings().items():
         value = list(value) if isinstance(value, tuple) else value
         if config["recipe"].get(name) != value:
-            changed.append(f"--set {name}")
+            changed.append(flag + (name if flag.endswith(" ") else name.replace("_", "-")))
     if changed:
         raise RunError(
             "--resume goes on with a run as it was begun, but these differ: "

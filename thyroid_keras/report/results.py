@@ -123,7 +123,8 @@ def write_plots(run):
     if answers is not None:
         arrays = answers.labels, answers.probabilities
         common = {"class_names": class_names}
-        folded, unit = bool(found.get("folds")), data.get("group_unit", "group")
+        folded = bool(found.get("folds") or found.get("per_fold"))
+        unit = data.get("group_unit", "group")
         threshold = None if folded else found.get("threshold")  # each fold has its own
         marked = common | {"threshold": threshold, "unit": unit}
         counts = np.zeros((len(class_names), len(class_names)), dtype=int)

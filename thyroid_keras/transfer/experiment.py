@@ -14,6 +14,7 @@ from thyroid_keras.borders.remover import METHODS
 from thyroid_keras.data.augment import TRANSFER
 from thyroid_keras.evaluation import figures_of, prediction_rows
 from thyroid_keras.narration import conclusion
+from thyroid_keras.preparation import check_same
 from thyroid_keras.report import write_plots, write_report
 from thyroid_keras.report.transfer import data_set_notes
 from thyroid_keras.runs import Run, atomic, default_folder, environment, write_csv, write_json
@@ -68,6 +69,9 @@ def bottleneck(data=None, *, out=None, cache=CACHE, resume=False, say=print, **s
     start = time.monotonic()
     folder = out or default_folder(f"bottleneck-{chosen.features}", datetime.datetime.now())
     with Run.create(folder, resume=resume) as run, own_session():
+        if run.config.exists():
+            begun, source = run.read_config(), _source(chosen, paths)
+            check_same(begun, chosen, source, chosen.seed, "float32", flag="--")
         set_precision("float32")
         make_deterministic(chosen.seed)
         network = _network(chosen)
@@ -161,12 +165,10 @@ def _judge(run, dealt, made, chosen, fit):
 
 def _config(chosen, paths, table, network):
     machine = environment() | {"backend": keras.backend.backend()}
-    source = {"path": " ".join(paths) or None, "folds": chosen.folds, "fold": None}
-    source |= {n: getattr(chosen, n) for n in ("format", "target", "seed", "on_bad")}
     return {
         "arch": chosen.arch,
         "scale": "cross-validation",
-        "data": table.facts() | {"source": source},
+        "data": table.facts() | {"source": _source(chosen, paths)},
         "bottleneck": {"features": network.output_shape[1], "sets": paths},
         "recipe": chosen.settings() | {"augmentation": repr(TRANSFER)},
         "parameters": network.count_params(),
@@ -181,6 +183,11 @@ def _config(chosen, paths, table, network):
             "differences": DIFFERENCES,
         },
     }
+
+
+def _source(chosen, paths):
+    source = {"path": " ".join(paths) or None, "folds": chosen.folds, "fold": None}
+    return source | {n: getattr(chosen, n) for n in ("format", "target", "seed", "on_bad")}
 
 
 def _split_rows(dealt):
