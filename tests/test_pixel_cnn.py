@@ -110,6 +110,17 @@ def compiled(model, **options):
     return model
 
 
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_a_prior_is_added_in_float32_whatever_the_policy(policy):
+    prior = np.full((1, 7, 9, 1), 1 / 3, "f")
+    layer = PixelCNN(2, dtype=policy)
+    stack = ramp(1, 7, 9, 4)
+    plain = np.asarray(layer(stack))
+    logits = np.log(plain / (1 - plain)) + prior
+    np.testing.assert_allclose(layer(stack, prior), 1 / (1 + np.exp(-logits)), atol=1e-6)
+    assert layer.compute_output_shape(stack.shape) == (1, 7, 9, 1)
+
+
 def check_joint_step(reduction, jit):
     """One step is that of Eq. 1, written as a network that takes the stack for an input."""
     layer = learner(penalty=0.3, reduction=reduction)

@@ -11,7 +11,7 @@ from PIL import Image
 from tables import blobs
 
 import thyroid_keras as tk
-from thyroid_keras import train
+from thyroid_keras import evaluate, train
 from thyroid_keras.data.splits import make_splits
 from thyroid_keras.layers import GlobalAttention, PixelCNN
 from thyroid_keras.recipes import RECIPES, cut_off
@@ -37,7 +37,10 @@ class Kept(dict):
 
 
 def test_a_grid_is_every_combination():
-    recipe = override(RECIPES[NAME]["quick"], ["grid=penalty=0.1|1,l2=1e-3"])
+    grid = ["grid=penalty=0.1|1,l2=1e-3"]
+    with pytest.raises(SettingError, match="--set grid"):
+        override(RECIPES[NAME]["quick"], grid)  # and nothing to choose by
+    recipe = override(RECIPES[NAME]["quick"], [*grid, "cv_folds=2"])
     assert grid_points(recipe) == [["penalty=0.1", "l2=1e-3"], ["penalty=1", "l2=1e-3"]]
     assert grid_points(RECIPES[NAME]["quick"]) == [[]]
     with pytest.raises(SettingError) as caught:
@@ -178,3 +181,10 @@ def test_a_run_reports_its_map_and_takes_the_prior_out(tmp_path):
     assert "One map for all images" in text
     assert (tmp_path / "run/plots/global_map.png").stat().st_size > 5000
     assert dataclasses.asdict(RECIPES[NAME]["quick"])["prior"] is None
+    other = tmp_path / "other"
+    for i, sample in enumerate(blobs(8, seed=5).samples):
+        (other / str(sample.label)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(sample.image).save(other / str(sample.label) / f"{i}.png")
+    evaluate.main([str(tmp_path / "run"), "--data", str(other)])
+    path = tmp_path / "run/evaluation-other/metrics.json"
+    assert json.loads(path.read_text())["global_map"] == found, "the prior taken out there too"

@@ -95,9 +95,11 @@ def _without(values, prior):
 
 
 def _read(run, name):
-    path = run.folder / name
+    # other data is judged in a folder below that of the run, which has the map's files
+    paths = [folder / name for folder in (run.folder, run.folder.parent)]
+    path = next((path for path in paths if path.is_file()), None)
     try:
-        return np.load(path, allow_pickle=False) if path.is_file() else None
+        return None if path is None else np.load(path, allow_pickle=False)
     except ValueError as error:
         raise DataError([f"{path}: damaged ({error}); train anew"]) from error
 

@@ -51,7 +51,8 @@ class PixelCNN(layers.Layer):
         dense=False,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # Keras would round the prior to the half precision in which the stack is
+        super().__init__(autocast=False, **kwargs)
         if channels < 1:
             raise ValueError(f"`channels` must be at least 1. Received: channels={channels}")
         if kernel_size not in KERNEL_SIZES:
@@ -87,16 +88,19 @@ class PixelCNN(layers.Layer):
 
     def call(self, stack, prior=None):
         *hidden, last = self.convs
-        x = ops.relu(hidden[0](stack))
+        x = ops.relu(hidden[0](ops.cast(stack, self.compute_dtype)))
         for conv in hidden[1:]:
             y = ops.relu(conv(x))
             x = ops.concatenate([x, y], axis=-1) if self.dense else y
         # a half-precision sigmoid reaches 0 and 1
         logits = ops.cast(last(x), "float32")
-        return ops.sigmoid(logits if prior is None else logits + prior)
+        return ops.sigmoid(logits if prior is None else logits + ops.cast(prior, "float32"))
+
+    def compute_output_shape(self, stack_shape, prior_shape=None):
+        return (*stack_shape[:-1], 1)
 
     def compute_output_spec(self, stack, prior=None):
-        return keras.KerasTensor((*stack.shape[:-1], 1), "float32")
+        return keras.KerasTensor(self.compute_output_shape(stack.shape), "float32")
 
     def get_config(self):
         return super().get_config() | {

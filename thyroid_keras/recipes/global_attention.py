@@ -122,6 +122,7 @@ class GlobalAttentionRecipe(Recipe):
                 "cv_folds": self.cv_folds == 0 or self.cv_folds >= 2,
                 "kept_epochs": 1 <= self.kept_epochs
                 and (self.cv_folds == 0 or self.kept_epochs <= self.epochs),
+                "grid": not self.grid or self.cv_folds > 0,  # by which it is searched
                 "repeats": self.repeats >= 1,
                 "prior": self.prior is None or self.mode == "pixel_cnn",
             },
