@@ -7,6 +7,7 @@ import signal
 import keras
 import numpy as np
 import pytest
+from check import run_python
 from tables import blobs
 
 import thyroid_keras as tk
@@ -159,6 +160,57 @@ def test_a_signal_ends_the_step_and_the_epoch_before_is_kept(tmp_path, splits):
         fit_phase(tiny_model(), phase(), *data(splits), training(tmp_path, stop_signal=stop_signal))
     assert caught.value.signal_number == signal.SIGTERM
     assert Checkpoints(tmp_path / "only").latest()[0].epoch == 1
+
+
+def test_whoever_watches_is_told_of_the_end_however_it_comes(tmp_path, splits):
+    ended = []
+
+    class Watcher(keras.callbacks.Callback):
+        def on_train_end(self, logs=None):
+            ended.append(True)
+
+    for signals, count in (([0, 0, signal.SIGTERM], 1), ([], 2)):
+        given = iter(signals)
+        watched = dataclasses.replace(
+            training(tmp_path / str(count)),
+            stop_signal=lambda given=given: next(given, 0),
+            watch=lambda phase, steps: [Watcher()],
+        )
+        try:
+            fit_phase(tiny_model(), phase(), *data(splits), watched)
+        except Interrupted:
+            assert signals
+        assert len(ended) == count
+
+
+JAX_EPOCHS = """
+import keras, numpy as np
+from thyroid_keras.recipes.feeding import feed
+from thyroid_keras.training import Phase, Training, fit_phase
+
+class Numbered(keras.utils.PyDataset):
+    epoch, seen = 0, []
+    def __len__(self):
+        return 2
+    def __getitem__(self, step):
+        self.seen.append((self.epoch, step))
+        return np.ones((4, 3), "f"), np.ones((4, 1), "f")
+    def on_epoch_end(self):
+        self.epoch += 1
+
+train, val = Numbered(), Numbered()
+val.seen = []
+model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, name="y")])
+phase = Phase(name="one", title="one", epochs=3, optimizer=lambda steps: "sgd", losses="mse",
+              metrics=[], patience=None)
+fit_phase(model, phase, train, val, Training(checkpoints=None, feed=feed))
+print(keras.backend.backend(), train.seen[-6:])
+"""
+
+
+def test_jax_learns_from_the_same_epochs():
+    wanted = [(epoch, step) for epoch in range(3) for step in range(2)]
+    assert run_python(JAX_EPOCHS, KERAS_BACKEND="jax").strip() == f"jax {wanted}"
 
 
 def test_a_signal_during_validation_waits_until_the_epoch_is_kept(tmp_path, splits):

@@ -3,7 +3,7 @@
 from thyroid_keras.training.backend import make_deterministic, own_session, set_precision
 from thyroid_keras.training.checkpoints import CheckpointError
 from thyroid_keras.training.distribution import Distribution
-from thyroid_keras.training.engine import Diverged, Interrupted, Training, copy_weights, fit_phase
+from thyroid_keras.training.engine import Diverged, Interrupted, Training, fit_phase
 from thyroid_keras.training.hosts import find_devices
 from thyroid_keras.training.progress import PhaseProgress
 from thyroid_keras.training.recipe import Phase, Recipe
@@ -15,6 +15,7 @@ from thyroid_keras.training.settings import (
     seed_problems,
     unmet,
 )
+from thyroid_keras.training.weights import copy_weights
 
 __all__ = [
     "CheckpointError",

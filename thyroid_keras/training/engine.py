@@ -12,6 +12,7 @@ import numpy as np
 
 from thyroid_keras.training.checkpoints import CheckpointError, Checkpoints, Record, Remembered
 from thyroid_keras.training.distribution import Distribution, SharedCheckpoints
+from thyroid_keras.training.progress import Numbered
 from thyroid_keras.training.recipe import Phase
 
 
@@ -109,17 +110,23 @@ def fit_phase(model, phase: Phase, train, val, training: Training):
     if first_epoch < phase.epochs and not keeper.record.finished:
         keeper.checkpoints.require_room(sum(a.nbytes for a in _state(model).values()))
         data, steps = training.feed(train, first_epoch, phase.epochs - first_epoch)
+        watchers = training.watch(phase, len(train))
         with training.deferring(), training.distribution.sharing(model):
-            model.fit(
-                data,
-                validation_data=training.feed(val, 0, 1)[0],
-                initial_epoch=first_epoch,
-                epochs=phase.epochs,
-                steps_per_epoch=steps,
-                shuffle=False,  # the batches see to it
-                callbacks=[keeper, *training.watch(phase, len(train))],
-                verbose=0,
-            )
+            try:
+                model.fit(
+                    data,
+                    validation_data=training.feed(val, 0, 1)[0],
+                    initial_epoch=first_epoch,
+                    epochs=phase.epochs,
+                    steps_per_epoch=steps,
+                    shuffle=False,  # the batches see to it
+                    callbacks=[Numbered(train), keeper, *watchers],
+                    verbose=0,
+                )
+            except BaseException:
+                for watcher in watchers:  # Keras does not; a terminal's cursor would stay hidden
+                    watcher.on_train_end()
+                raise
     if phase.leaves == "best":
         keeper.restore_best(model)
     return model
@@ -220,23 +227,3 @@ def _assign(variables, arrays, group):
         )
     for name, variable in zip(form, variables, strict=True):
         variable.assign(arrays[name])
-
-
-def copy_weights(source, target):
-    """Copies weights between layers of the same name and shapes.
-
-    Args:
-        source: `keras.Model`.
-        target: `keras.Model`, changed in place.
-
-    Returns:
-        The target.
-    """
-    layers = {layer.name: layer for layer in source.layers}
-    for layer in target.layers:
-        twin = layers.get(layer.name)
-        if twin is None or not layer.weights:
-            continue
-        if [w.shape for w in twin.weights] == [w.shape for w in layer.weights]:
-            layer.set_weights(twin.get_weights())
-    return target
