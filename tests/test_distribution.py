@@ -1,5 +1,6 @@
 """Several devices, and several processes, learn what one device learns alone."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -108,6 +109,22 @@ def test_a_process_that_does_not_come_is_named():
         pytest.raises(OSError, match="in use"),
     ):
         meet(hosts, 0, 0.1)
+
+
+@pytest.mark.parametrize("answer", [b"", b"SSH-2.0-x"])
+def test_another_program_at_the_address_is_not_asked_for_ever(answer):
+    (port,) = free_ports(1)
+    with socket.create_server(("", port)) as server:
+
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    with server.accept()[0] as connection:
+                        connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        with pytest.raises(OSError, match="not to be reached.*(another program|reset|closed)"):
+            meet([f"localhost:{port}"], 1, 0.5)
 
 
 @pytest.mark.parametrize(

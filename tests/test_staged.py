@@ -171,7 +171,7 @@ def test_paper_recipe_is_the_papers():
 @pytest.mark.parametrize(
     "setting",
     ["vote_rule=weighted_mean", "vote_weights=1,2,3", "image_size=8,48", "momentum=1", "shift=0.1",
-     "stage_convs=1,2", "decay_epochs=1", "warm_up_factor=0", "image_size=64"],
+     "stage_convs=1,2", "decay_epochs=1", "vote_rule=max", "warm_up_factor=0", "image_size=64"],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused(setting):
     with pytest.raises(SettingError, match=r"--set \w+: .*Received"):

@@ -121,6 +121,7 @@ class AGSonoNetRecipe(SonoNetRecipe):
             {
                 "vote_weights": weighted == (self.vote_rule == "weighted_mean")
                 and weighted == bool(weights),
+                "vote_rule": self.vote_rule == "mean" or self.aggregation == "mean",
                 "vote_loss_weight": self.vote_loss_weight >= 0,
                 "warm_start_epochs": self.warm_start_epochs >= 0,
                 "scale_epochs": self.scale_epochs >= 0,

@@ -125,6 +125,7 @@ def meet(hosts, process, patience_s=PATIENCE_S):
                 connection.settimeout(max(deadline - time.monotonic(), 0.1))
                 if connection.recv(2) == b"go":
                     return
+                raise OSError("another program answers there, or a process of the same number")
         except OSError as error:
             if time.monotonic() > deadline:
                 raise OSError(f"process 0 is not to be reached at {hosts[0]} ({error})") from error
