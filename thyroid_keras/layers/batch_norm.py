@@ -10,9 +10,10 @@ class BatchNorm(layers.BatchNormalization):
 
         y = gamma * (x - mean) / sqrt(variance + epsilon) + beta
 
-    Same weights, arguments and results as `keras.layers.BatchNormalization`; only
-    faster. Keras composes the training pass from some ten operations that each
-    walk through the whole feature map; TensorFlow has one that walks twice.
+    Same weights, arguments and results as `keras.layers.BatchNormalization`, within some
+    1e-5 where no mean is above ten standard deviations (at 100 within 1e-3); only faster.
+    Keras composes the training pass from some ten operations that each walk through the
+    whole feature map; TensorFlow has one that walks twice.
 
     Call arguments:
         inputs: `(B, H, W, C)`; any other rank or axis takes Keras's own path.
