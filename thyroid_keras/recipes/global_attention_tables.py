@@ -51,9 +51,14 @@ GRIDS = {
 }
 QUICK_GRIDS = {"l1": ("grid=penalty=1000|10",), "pixel_cnn": ("grid=penalty=0.1|0.001",)}
 PAPER_PROTOCOL = ("cv_folds=5", "repeats=5")
-QUICK_RATE = "learning_rate=3e-4"
-QUICK = ("epochs=24", "cutoff_epochs=12", QUICK_RATE)
+QUICK_EPOCHS, PAPER_EPOCHS = 30, 250
+QUICK = (f"epochs={QUICK_EPOCHS}",)
 QUICK_PROTOCOL = ("cv_folds=3", "kept_epochs=6", "repeats=2")
+
+
+def _share(cutoff):
+    """A cut-off epoch of the paper's in as many as the quick scale has."""
+    return f"cutoff_epochs={max(1, cutoff * QUICK_EPOCHS // PAPER_EPOCHS)}"
 
 
 def _reported(name):
@@ -73,7 +78,7 @@ def _network(backbone, label, ending, *, small=False):
         label=f"{label}{more}",
         arch="global_attention",
         settings=(f"backbone={backbone}", f"mode={mode}"),
-        quick=(*QUICK, *QUICK_PROTOCOL, *QUICK_GRIDS.get(mode, ()))
+        quick=(*QUICK, _share(60), *QUICK_PROTOCOL, *QUICK_GRIDS.get(mode, ()))
         + (() if small else ("backbone_arguments=",)),
         paper=(*PAPER_PROTOCOL, f"grid={GRIDS[mode]}")
         + (("backbone_arguments=filters=8",) if small else ()),
@@ -104,14 +109,8 @@ def _sensitivity(name, label, setting, *, quick=None, paper_only=False):
     )
 
 
-def _share(cutoff):
-    """A cut-off epoch of the paper's 250 in as many as the quick scale has."""
-    return f"cutoff_epochs={max(1, cutoff * SENSITIVITY_EPOCHS // 250)}"
-
-
-SENSITIVITY_EPOCHS = 30
 BASE_QUICK = (
-    f"epochs={SENSITIVITY_EPOCHS}",
+    *QUICK,
     _share(60),
     "pixel_channels=128",
     "penalty=0.001",
@@ -211,7 +210,7 @@ TABLES = {
             "The paper shows three curves of DenseNet-161's accuracy without figures; its text: "
             "not much sensitive within the range, but λ should not be large (e.g. 10). K and λ "
             "are those of its grid and that 10; the cut-off epochs are decided here.",
-            f"The quick scale has {SENSITIVITY_EPOCHS} epochs, and cut-off epochs in proportion.",
+            f"The quick scale has {QUICK_EPOCHS} epochs, and cut-off epochs in proportion.",
         ),
     ),
 }
