@@ -166,7 +166,8 @@ def test_faulty_data_end_the_table_with_what_the_training_said(tmp_path, capsys)
     for label in "ab":
         (tmp_path / "data" / label).mkdir(parents=True)
         (tmp_path / "data" / label / "x.png").write_bytes(b"no picture")
-    said = fails(command.main, words(tmp_path / "t", "--data", str(tmp_path / "data")), capsys)
+    more = ("--data", str(tmp_path / "data"), "--jobs", "1")
+    said = fails(command.main, words(tmp_path / "t", *more), capsys)
     assert "x.png" in said
     assert len(list((tmp_path / "t/logs").iterdir())) == 1, "the second row is not begun"
 

@@ -10,7 +10,7 @@ from test_notebooks import NOTEBOOKS, code_cells, execute, pictures
 from test_tables_sononet import OPTIONS, answers, kinds, result
 
 from thyroid_keras.data.phantom import PHANTOMS, phantom_site
-from thyroid_keras.recipes import TABLES
+from thyroid_keras.recipes import RECIPES, TABLES
 from thyroid_keras.recipes.global_attention_tables import BACKBONES, REPORTED, TASKS
 from thyroid_keras.runs import Run
 from thyroid_keras.tables.cells import choose_recipes, plan
@@ -60,7 +60,8 @@ def test_every_network_learns_alike_at_the_quick_scale():
     assert {r.mode for r in recipes} == {"none", "l1", "pixel_cnn"}
     assert len({(r.epochs, r.backbone, r.cv_folds, r.kept_epochs, r.repeats) for r in recipes}) == 1
     recipes += [r for r, _ in choose_recipes(CURVES, CURVES.rows, OPTIONS)]
-    assert {r.learning_rate for r in recipes} == {3e-4}
+    own = RECIPES["global_attention"]["quick"].learning_rate
+    assert {r.learning_rate for r in recipes} == {own}
 
 
 def test_the_papers_scale_is_the_papers():

@@ -110,12 +110,13 @@ def fit_phase(model, phase: Phase, train, val, training: Training):
     if first_epoch < phase.epochs and not keeper.record.finished:
         keeper.checkpoints.require_room(sum(a.nbytes for a in _state(model).values()))
         data, steps = training.feed(train, first_epoch, phase.epochs - first_epoch)
+        val_data, _ = training.feed(val, 0, 1)
         watchers = training.watch(phase, len(train))
         with training.deferring(), training.distribution.sharing(model):
             try:
                 model.fit(
                     data,
-                    validation_data=training.feed(val, 0, 1)[0],
+                    validation_data=val_data,
                     initial_epoch=first_epoch,
                     epochs=phase.epochs,
                     steps_per_epoch=steps,
