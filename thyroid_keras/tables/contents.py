@@ -54,10 +54,12 @@ def contents(table, results, seed):
         f"Differences in {called(table, table.compared)} are paired, on the same "
         "resampled groups; an interval that holds 0 shows no difference."
     ]
+    targets = {result.config["data"]["target"] for result in results if result.config}
+    found = "nodules" if "malignancy" in targets else "masks"
     extras = {
         "How a figure near 1 comes about: the same, right and wrong": leaks_table(table, results),
         "Tests of the difference": paired_table(table, results),
-        "How well the class maps find the nodules": maps_table(table, results, seed),
+        f"How well the class maps find the {found}": maps_table(table, results, seed),
     }
     return Contents(
         csv=csv_rows(table, results, differences),

@@ -127,7 +127,8 @@ def unlike_the_paper(table, results, options):
         data, recipe = whole.config["data"], whole.recipe
         images = f"Other images: {data['name']}, labels {data['target']}"
         if options.data is None:
-            images += f", {recipe.phantom_patients} patients, {recipe.phantom_views} views of each"
+            views = counted(recipe.phantom_views, "view")
+            images += f", {recipe.phantom_patients} patients, {views} of each"
         lines += [f"{images}.", *data["notes"]]
         if table.folds and whole.found["split"] == "test":
             lines.append(f"One split in place of the {table.folds} folds of the paper's scale.")
