@@ -320,7 +320,7 @@ def children(pid, command="train"):
 @pytest.mark.slow
 def test_killed_and_stopped_in_any_row_it_ends_with_the_same_bytes(made, tmp_path):
     folder = tmp_path / "again"
-    arguments = words(folder)
+    arguments = words(folder, "--jobs", "1")  # row by row
 
     process = start(*arguments)  # a machine that is switched off
     wait_for((folder / "rows/10/checkpoints/segmentation/epoch_0001").exists)
