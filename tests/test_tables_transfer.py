@@ -92,7 +92,7 @@ def test_the_leak_stands_beside_the_right_figure_and_is_called_wrong():
         {n: {"value": v, "ci95": [v - 0.1, v + 0.1]} for n in TABLE.figures} for v in (0.6, 0.9)
     )
     rows = [result(ROWS[n], answers(labels, labels, 2)) for n in ("small_cnn", "mobilenet_svm")]
-    data = {"data": {"group_unit": "patient"}}
+    data = {"data": {"group_unit": "patient", "target": "malignancy"}}
     rows = [dataclasses.replace(r, found=right | {"split": "out-of-fold"}, config=data)
             for r in rows]  # fmt: skip
     assert contents(TABLE, rows, 0).extras == {}
