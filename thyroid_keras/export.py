@@ -41,7 +41,7 @@ def main(arguments=None):
         more="Pictures that EXIF wants turned, and other formats, a SavedModel answers with an "
         "error: store them upright as PNG first. One such picture fails its whole batch.",
     )
-    parser.add_argument("folder", metavar="RUN", help="folder of a run or of a crossval")
+    parser.add_argument("folder", metavar="RUN", help="folder of a run, a crossval or a bottleneck")
     parser.add_argument(
         "--to",
         metavar="saved_models/NAME",

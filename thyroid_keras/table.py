@@ -38,7 +38,8 @@ def main(arguments=None):
         "--rows",
         nargs="+",
         metavar="ROW",
-        help="only these; default: all, but for the largest networks at the quick scale",
+        help="only these; default: all, at the quick scale but for those that take long or need "
+        "weights of ImageNet",
     )
     add(
         "--out",

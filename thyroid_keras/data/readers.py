@@ -82,7 +82,7 @@ FORMATS = {
     "manifest": Format(
         recognises=manifest_file,
         read=read_manifest,
-        layout="a manifest.csv (image,label[,mask][,group][,split][,sha256])",
+        layout="a manifest.csv (image,label[,mask][,group][,split][,sha256][,box])",
     ),
     "folder": Format(recognises=has_class_folders, read=read_folder, layout=LAYOUT),
 }

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from thyroid_keras.data.phantom import NOTE
+
 FIGURES = ("accuracy", "sensitivity", "specificity", "precision", "f1", "roc_auc", "dice")
 LIMITS = (
     "Research use only, not a medical device: no patient may be treated on its word.",
@@ -22,7 +24,7 @@ def model_card(config, metrics, model):
     """
     data = config["data"]
     return {
-        "limits": LIMITS,
+        "limits": (*LIMITS, NOTE) if NOTE in data.get("notes", ()) else LIMITS,
         "arch": config["arch"],
         "parameters": model.count_params(),
         "image_shape": model.input_shape[1:],

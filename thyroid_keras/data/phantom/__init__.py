@@ -11,6 +11,7 @@ from thyroid_keras.data.samples import Sample, SampleTable
 
 __all__ = [
     "LEAKING",
+    "NOTE",
     "PHANTOMS",
     "Picture",
     "phantom",
