@@ -186,7 +186,7 @@ def download(monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
-def test_imagenets_resnet_is_keras_own(download):
+def test_imagenets_resnet_is_keras_own(download, tmp_path):
     arguments = {"include_top": False, "weights": None}
     download(random_weights(keras.applications.ResNet50(**arguments)))
     shape = (64, 64, 3)
@@ -201,6 +201,12 @@ def test_imagenets_resnet_is_keras_own(download):
     assert (
         sum(w.numpy().size for w in model.trainable_weights) == 23_512_130
     )  # its biases have gone into the means
+    model.save(tmp_path / "begun.keras")  # with its strides, which no shape shows
+    begun = {"shortcut": "standard", "weights": tmp_path / "begun.keras"}
+    again = tk.build("resnet50", image_shape=shape, **begun)
+    images = ramp(2, *shape)
+    expected = model.predict_on_batch(images)
+    np.testing.assert_allclose(again.predict_on_batch(images), expected, rtol=1e-5)
 
 
 @pytest.mark.slow
@@ -308,6 +314,12 @@ def test_settings_that_do_not_go_together_are_refused(capsys):
         assert fault in said
     words = ["--arch", "vgg16", "--set", "weight_decay=0.1"]
     assert "--set weight_decay" in fails(train.main, words, capsys)
+    words = ["--arch", "vgg16", "--set", "weights=theirs.pth", "normalization=caffe"]
+    assert "--set normalization: these weights of vgg16 ask for torch" in fails(
+        train.main, words, capsys
+    )
+    words = ["--arch", "inception_v3", "--set", "image_size=64"]
+    assert "inception_v3 takes sides of at least 75" in fails(train.main, words, capsys)
 
 
 SMALL = ["image_size=32", "batch_size=8", "epochs=1", "warm_up_epochs=0"]

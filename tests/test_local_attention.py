@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 from check import check_arch, check_layer, leaves, ramp, run_python
 from scipy import ndimage
+from tables import blobs
 from test_baselines import count, symbolic
 
 import thyroid_keras as tk
 from thyroid_keras.archs import residual_attention, vgg_attention
+from thyroid_keras.data.splits import make_splits
 from thyroid_keras.explain import attention_maps, has_attention, has_class_map
 from thyroid_keras.layers import LocalAttention
 from thyroid_keras.recipes import RECIPES
+from thyroid_keras.recipes.feeding import feed
+from thyroid_keras.training import Training, override
 
 googlenet = importlib.import_module("thyroid_keras.archs.googlenet")  # not the function
 SHAPE = {"image_shape": (48, 40, 3), "num_classes": 3}
@@ -101,6 +105,23 @@ def test_images_are_brought_from_imagenets_scale_to_that_of_the_weights(monkeypa
     front = keras.Model(model.input, model.get_layer("transform_input").output)
     images = ramp(2, 48, 40, 3)
     np.testing.assert_allclose(front(images), 2 * images - 1, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_who_starts_from_a_file_sees_images_as_its_network_does(monkeypatch, tmp_path):
+    begun = narrow(monkeypatch, "googlenet", transform_input=True)
+    begun.save(tmp_path / "begun.keras")
+    again = narrow(monkeypatch, "googlenet", weights=tmp_path / "begun.keras")
+    images = ramp(2, 48, 40, 3)
+    expected = begun.predict_on_batch(images)
+    np.testing.assert_allclose(again.predict_on_batch(images), expected, atol=1e-6)
+    settings = ["backbone=googlenet", "backbone_arguments=", "image_size=32", "epochs=2",
+                "cutoff_epochs=1", "batch_size=8", "pixel_channels=2",
+                f"weights={tmp_path / 'begun.keras'}"]  # fmt: skip
+    recipe = override(RECIPES["global_attention"]["quick"], settings)
+    splits = make_splits(blobs(24), progress=False)
+    model = recipe.procedure(recipe, splits, Training(checkpoints=None, feed=feed))
+    assert model.get_layer("transform_input"), "another network than the one that learned"
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from thyroid_keras.archs.imagenet import (
     conv,
     norm,
 )
-from thyroid_keras.archs.pretrained import require, start_from
+from thyroid_keras.archs.pretrained import require, source_layer, start_from
 from thyroid_keras.archs.torchvision import is_torchvision
 
 EPSILON = 1e-3
@@ -58,7 +58,8 @@ def googlenet(
             `"torch"`, `"caffe"` or `"tf"`: it takes images in [0, 1], and does that itself (see
             `archs.imagenet.begin`; torchvision's weights ask for `"torch"`).
         transform_input: bool; images that ImageNet's mean and SD normalised are brought to
-            [-1, 1] first. `None`: with torchvision's weights, as there.
+            [-1, 1] first. `None`: with torchvision's weights, as there, and with those of a
+            `.keras` file whose network does so.
 
     Returns:
         `keras.Model` to float32 logits `(B, num_classes)`. The blocks' outputs are those of
@@ -76,7 +77,10 @@ def googlenet(
     check_head(num_classes, head)
     require("googlenet", weights)
     image, x = begin(image_shape, normalization)
-    if transform_input or (transform_input is None and is_torchvision(weights)):
+    if transform_input is None:
+        known = source_layer(weights, "transform_input")
+        transform_input = is_torchvision(weights) or known is not None
+    if transform_input:
         scale = [2 * sd for sd in SD]
         offset = [2 * mean - 1 for mean in MEAN]
         x = layers.Rescaling(scale, offset, name="transform_input", **FLOAT32)(x)

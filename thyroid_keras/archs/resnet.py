@@ -12,7 +12,7 @@ from thyroid_keras.archs.imagenet import (
     conv,
     norm,
 )
-from thyroid_keras.archs.pretrained import require, start_from
+from thyroid_keras.archs.pretrained import require, source_layer, start_from
 from thyroid_keras.archs.torchvision import is_torchvision
 
 SHORTCUTS = ("standard", "A", "B", "C")
@@ -89,8 +89,9 @@ def resnet50(
 ):
     """Builds ResNet-50, of bottlenecks; arguments, result and errors as `resnet18`.
 
-    With `weights="imagenet"` the strides are in the first 1x1 convolutions, as in the paper
-    and in Keras's network, whose biases become part of the normalisations' means.
+    With `weights="imagenet"`, or those of a `.keras` file that began with them, the strides are
+    in the first 1x1 convolutions, as in the paper and in Keras's network, whose biases become
+    part of the normalisations' means.
     """
     arguments = (shortcut, weights, head, normalization)
     return _resnet("resnet50", (3, 4, 6, 3), _bottleneck, image_shape, num_classes, *arguments)
@@ -121,13 +122,15 @@ def _resnet(name, blocks, block, image_shape, num_classes, shortcut, weights, he
             f"Received: shortcut={shortcut!r}"
         )
     require(name, weights)
+    first = source_layer(weights, "stage3_block1_conv1")
+    early = imagenet or (first is not None and tuple(first.strides) == (2, 2))
     image, x = begin(image_shape, normalization)
     x = _unit(x, 64, 7, 2, name="conv1")
     x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
     x = layers.MaxPooling2D(3, 2, name="pool1")(x)
     for s, count in enumerate(blocks, 2):
         for b in range(1, count + 1):
-            strides = (2 if b == 1 and s > 2 else 1, imagenet)
+            strides = (2 if b == 1 and s > 2 else 1, early)
             x = block(x, 32 * 2 ** (s - 1), strides, shortcut, name=f"stage{s}_block{b}")
     model = keras.Model(image, classify(x, num_classes, head), name=name)
     return start_from(model, weights, lambda: _of_keras(name))

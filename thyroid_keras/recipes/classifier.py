@@ -13,6 +13,7 @@ from typing import Literal
 import keras
 
 from thyroid_keras.archs import build
+from thyroid_keras.archs.inception import LEAST_SIDE as INCEPTION_SIDE
 from thyroid_keras.archs.pretrained import IMAGENET, unavailable, weights_normalization
 from thyroid_keras.archs.torchvision import is_torchvision
 from thyroid_keras.recipes.fan import FIGURES
@@ -54,15 +55,31 @@ class ClassifierRecipe(NetworkRecipe):
     def problems(self):
         """Returns what is out of range, as a list of str."""
         found = unmet(self, {"fine_tune": self.weights is not None or self.fine_tune is None})
+        if self.arch == "inception_v3" and min(self.size) < INCEPTION_SIDE:
+            found.append(
+                f"--set image_size: inception_v3 takes sides of at least {INCEPTION_SIDE}. "
+                f"Received: {self.image_size!r}"
+            )
+        if self._published() and self.normalization != "auto":
+            wanted = weights_normalization(self.arch, self.weights) or "none"
+            if self.normalization != wanted:
+                found.append(
+                    f"--set normalization: these weights of {self.arch} ask for {wanted}, which "
+                    f"`auto` takes. Received: {self.normalization!r}"
+                )
         problem = unavailable(self.arch, self.weights)
         return super().problems() + found + ([f"--set weights: {problem}"] if problem else [])
+
+    def _published(self):
+        """Whether the weights are Keras's or torchvision's, which say how they see images."""
+        return self.weights == IMAGENET or is_torchvision(self.weights)
 
     def arguments(self):
         """Returns the arguments of the builder that are settings of the recipe, as a dict."""
         normalization = self.normalization
         if normalization == "auto":
-            learned = self.weights == IMAGENET or is_torchvision(self.weights)
-            normalization = weights_normalization(self.arch, self.weights) if learned else "none"
+            known = self._published()
+            normalization = weights_normalization(self.arch, self.weights) if known else "none"
         return {
             "weights": self.weights,
             "head": self.head,
@@ -102,8 +119,7 @@ class ResNetRecipe(ClassifierRecipe):
 
     def problems(self):
         """Returns what is out of range, as a list of str."""
-        published = self.weights == IMAGENET or is_torchvision(self.weights)
-        fits = not published or self.shortcut in ("standard", "B")
+        fits = not self._published() or self.shortcut in ("standard", "B")
         return super().problems() + unmet(self, {"shortcut": fits})
 
     def arguments(self):

@@ -154,8 +154,7 @@ TABLES = {
             "their formulas could not be had, and they are no reproductions. They see the whole "
             "square about the nodule, as the networks do: an outline of it would help them.",
             "Of Alexnet-Seg neither code nor numbers are public: what they leave open is decided.",
-            "VGG-16 and ResNet-50 begin with random weights; the paper does not say with which. "
-            "`--set weights=imagenet` takes Keras's.",
+            "VGG-16 and ResNet-50 begin with random weights; the paper does not say with which.",
             "VGG_U-net has no class activation map, its three votes being averages of three "
             "scales: its map is the gradient-weighted one (Grad-CAM) of its last shared features.",
         ),
