@@ -94,6 +94,19 @@ def test_one_pass_and_a_neutral_gate_change_nothing(gate_at):
     )
 
 
+@pytest.mark.parametrize("gate_at", ["stage", "lfm"])
+def test_the_first_pass_is_gated_by_the_neutral_value(gate_at):
+    # the literal scale leaves the gate where it is without a map
+    options = {"form": "sigmoid", "scale": "literal", "all_passes": True, "gate_at": gate_at}
+    model = tiny(**options)
+    found = model.predict_on_batch(ramp(2, 32, 32, 1))
+    np.testing.assert_allclose(found["logits_pass1"], found["logits"], rtol=0.02)
+    whole = tiny(all_passes=True, gate_at=gate_at)
+    whole.set_weights(model.get_weights())
+    unhalved = whole.predict_on_batch(ramp(2, 32, 32, 1))["logits_pass1"]
+    np.testing.assert_allclose(unhalved, 2 * found["logits_pass1"], rtol=1e-4)
+
+
 @pytest.mark.parametrize("eta", [7, 14, 28, 56, 112])
 def test_parameters(eta):
     for kappa, extra in {1: 0, 2: 384, 4: 1920, 7: 6144, 8: 8064}.items():

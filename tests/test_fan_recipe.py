@@ -9,9 +9,11 @@ from check import run_python
 from tables import blobs
 
 import thyroid_keras as tk
+from thyroid_keras import metrics
 from thyroid_keras.archs.fan import FEEDBACKS
 from thyroid_keras.data.pack import write_pack
 from thyroid_keras.data.splits import make_splits
+from thyroid_keras.first_look import judge_first_look
 from thyroid_keras.recipes import RECIPES
 from thyroid_keras.recipes.feeding import augmentation_of, feed
 from thyroid_keras.training import SettingError, Training, override
@@ -70,6 +72,21 @@ def check_training(settings, precision, splits, folder):
 
 def test_trains_saves_and_loads(splits, tmp_path):
     check_training([], "mixed_bfloat16", splits, tmp_path)
+
+
+def test_the_first_look_is_judged_beside_the_last(splits, tmp_path):
+    model, _ = fit(tiny(), splits, tmp_path)
+    whole = tk.build("fan", image_shape=(32, 32, 1), eta=8, all_passes=True)
+    whole.set_weights(model.get_weights())
+    logits = whole.predict_on_batch(images_of(splits.test))
+    first, last = (logits[name] @ [-1, 1] for name in ("logits_pass1", "logits"))
+    assert not np.allclose(first, last)
+    found = judge_first_look(model, splits)["first_look"]
+    expected = metrics.roc_auc(splits.test.labels == 1, first)
+    assert found["roc_auc"]["value"] == pytest.approx(float(np.ravel(expected)[0]))
+    assert found["n"] == len(splits.test)
+    assert judge_first_look(tk.build("fan", image_shape=(32, 32, 1), eta=8, feedback="none"),
+                            splits) == {}  # fmt: skip
 
 
 OPTIONS = {

@@ -54,7 +54,8 @@ MAY_IMPORT = {
     "preparation": LOW | LEARNING | {"borders"},
     "other_data": {"data", "preparation", "runs"},
     "data_report": {"borders", "data", "runs", "shortcuts", "training"},
-    "run_evaluation": {"borders", "data", "evaluation", "global_map", "shortcuts"},
+    "run_evaluation": {"borders", "data", "evaluation", "first_look", "global_map", "shortcuts"},
+    "first_look": {"data", "evaluation", "layers", "metrics", "prediction"},
     "global_map": {"data", "metrics", "recipes", "report"},
     "experiment": LOW
     | LEARNING

@@ -2,6 +2,7 @@
 
 from thyroid_keras.metrics import widest_interval
 from thyroid_keras.recipes import RECIPES
+from thyroid_keras.report.first_look import first_look_sentence
 from thyroid_keras.report.shortcuts import against_shortcuts
 from thyroid_keras.report.style import counted, with_interval
 from thyroid_keras.report.transfer import leak_sentence
@@ -58,6 +59,8 @@ def conclusion(found, run):
     )
     if "majority" in found and "sentence" in found["majority"]:
         yield found["majority"]["sentence"]
+    if sentence := first_look_sentence(found):
+        yield sentence
     if sentence := against_shortcuts(found):
         yield sentence
     if (places := found.get("localisation")) and places["n"]:

@@ -4,6 +4,7 @@ import dataclasses
 
 from thyroid_keras.borders import evaluate_borders, finds_borders
 from thyroid_keras.evaluation import evaluate
+from thyroid_keras.first_look import judge_first_look
 from thyroid_keras.global_map import judge_global_map
 from thyroid_keras.shortcuts import audit_shortcuts
 
@@ -29,7 +30,7 @@ def evaluate_run(run, model, splits, *, seed=0, shortcuts=False):
     """
     if finds_borders(model):
         return evaluate_borders(run, model, splits, seed=seed)
-    facts = judge_global_map(run, model, splits)
+    facts = judge_global_map(run, model, splits) | judge_first_look(model, splits, seed=seed)
     if shortcuts:
         samples = tuple(s for part in splits.parts.values() for s in part.samples)
         table = dataclasses.replace(splits.train, samples=samples)

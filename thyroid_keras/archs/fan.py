@@ -89,8 +89,14 @@ def fan(
     gate = FeedbackGate(evidence, scale, target, form, name="gate")
     passes = 1 if feedback == "none" else passes
     inputs, recall = _memory(image, num_images, form) if num_images else (image, None)
-    lfm = stage(features, update=passes == 1 or gate_at == "lfm")
-    said = [classifier(lfm)]
+    # in the first pass, which has no map yet, the gate has its neutral value
+    halve = layers.Rescaling(0.5, name="neutral") if passes > 1 and form == "sigmoid" else None
+    if gate_at == "stage":
+        lfm = stage(halve(features) if halve else features, update=passes == 1)
+        said = [classifier(lfm)]
+    else:
+        lfm = stage(features, update=True)
+        said = [classifier(halve(lfm) if halve else lfm)]
     for number in range(2, passes + 1):
         attention = gate(*said[-1])
         if recall and number == passes:

@@ -2,6 +2,7 @@
 
 from thyroid_keras.report import figures, pictures, provenance
 from thyroid_keras.report.calcifications import calcifications
+from thyroid_keras.report.first_look import first_look_sentence
 from thyroid_keras.report.folds import folds
 from thyroid_keras.report.global_map import global_map
 from thyroid_keras.report.page import cleaned, document, paragraph, text, warning
@@ -46,6 +47,7 @@ def write_report(run):
         figures.summary(config, metrics, rows),
         figures.tiles(metrics),
         figures.results(config, metrics),
+        paragraph(first_look_sentence(metrics)),
         transfer(metrics),
         shortcuts(metrics),
         places(metrics),
