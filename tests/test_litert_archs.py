@@ -7,12 +7,15 @@ import keras
 import numpy as np
 import pytest
 from browser import CHROMIUM, open_page
+from check import ramp
 from test_archs import settled
 
 import thyroid_keras as tk
 from thyroid_keras.data.augment import GREY_LEVEL
 from thyroid_keras.data.phantom import phantom
 from thyroid_keras.data.resize import resize
+from thyroid_keras.ensemble import ensemble
+from thyroid_keras.explain import attention_maps
 from thyroid_keras.litert.convert import KINDS, converters
 from thyroid_keras.litert.interpreter import LiteRT
 from thyroid_keras.litert.network import device_network
@@ -45,6 +48,22 @@ def network_of(arch):
     images = np.random.default_rng(0).random((6, *shape), np.float32)
     images *= np.linspace(0.2, 1, 6, dtype=np.float32)[:, None, None, None]
     return device_network(model), images
+
+
+@pytest.mark.parametrize(
+    ("arch", "maps"),
+    [("vgg_att3", {"attention3", "attention4", "attention5"}), ("fan", {"gate", "class_maps"})],
+)
+def test_a_device_shows_every_map_of_a_network_and_of_an_ensemble(arch, maps):
+    members = [tk.build(arch, **SMALL.get(arch, {"image_shape": (32, 32, 3)})) for _ in range(2)]
+    for model in (members[0], ensemble(members)):
+        network = device_network(model)
+        assert maps <= set(network.output) and "probabilities" in network.output
+        images = ramp(2, *network.input_shape[1:])
+        found = network.predict_on_batch(images)
+        expected = attention_maps(model, images)
+        for name in maps & set(expected):
+            np.testing.assert_allclose(found[name], expected[name], atol=1e-4)
 
 
 @pytest.mark.parametrize("arch", sorted(set(tk.list_archs()) - NO_CLASSES))

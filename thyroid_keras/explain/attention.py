@@ -5,7 +5,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from thyroid_keras.layers import FeedbackGate, GridAttention, LocalAttention
+from thyroid_keras.layers import FeedbackGate, GlobalAttention, GridAttention, LocalAttention
 
 GATES = (FeedbackGate, GridAttention, LocalAttention)
 
@@ -41,21 +41,23 @@ def gates(model):
 
 
 def has_attention(model):
-    """Whether a model, or every member of an ensemble, has gates of any kind."""
-    return any(isinstance(layer, GATES) for layer in members(model)[0].layers)
+    """Whether a model, or every member of an ensemble, has gates of any kind or a global map."""
+    return any(isinstance(layer, (*GATES, GlobalAttention)) for layer in members(model)[0].layers)
 
 
 def attention_maps(model, images, *, batch_size=16):
     """Computes the map of every attention gate; of one that is fed back, before the last pass.
 
+    Global attention has one map, which is repeated for each image.
+
     Args:
-        model: `keras.Model` with layers among `GATES`.
+        model: `keras.Model` with layers among `GATES`, or `GlobalAttention`.
         images: `(B, H, W, C)`, as the model takes them.
         batch_size: int, images at a time.
 
     Returns:
         dict from the name of the gate's layer to its map, float32 `(B, h, w)`; empty
-        where the model has no gate. Of an ensemble the mean over its members.
+        where the model has neither. Of an ensemble the mean over its members.
     """
     each = [_maps(member, images, batch_size) for member in members(model)]
     return {name: np.mean([maps[name] for maps in each], axis=0) for name in each[0]}
@@ -70,7 +72,27 @@ def gate_tensors(model):
     }
 
 
+def global_maps(model):
+    """Returns the maps that are the same for every image, of a network, no ensemble.
+
+    Args:
+        model: `keras.Model`.
+
+    Returns:
+        dict from the name of the layer `GlobalAttention` to its map `(1, H, W)`.
+    """
+    return {x.name: x.map[..., 0] for x in model.layers if isinstance(x, GlobalAttention)}
+
+
 def _maps(model, images, batch_size):
+    fixed = {
+        name: np.repeat(keras.ops.convert_to_numpy(values), len(images), axis=0)
+        for name, values in global_maps(model).items()
+    }
+    return fixed | _gate_maps(model, images, batch_size)
+
+
+def _gate_maps(model, images, batch_size):
     maps = gate_tensors(model)
     if not maps:
         return {}

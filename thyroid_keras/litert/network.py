@@ -4,8 +4,8 @@ import keras
 import numpy as np
 
 from thyroid_keras.explain import with_maps
+from thyroid_keras.explain.attention import averaged, gate_tensors, global_maps, members
 from thyroid_keras.folding import fold_batch_norm
-from thyroid_keras.layers import FeedbackGate, GlobalAttention
 from thyroid_keras.loading import float32_twin
 
 PROBABILITIES, MASK = "probabilities", "mask"
@@ -15,7 +15,8 @@ def device_network(model):
     """Returns a network with everything that a page or a phone shows of an image.
 
     Args:
-        model: `keras.Model` that takes images in [0, 1].
+        model: `keras.Model` that takes images in [0, 1]; of an ensemble the mean over its
+            members.
 
     Returns:
         `keras.Model` in float32, its normalisations folded, from `image` `(B, H, W, C)` to a
@@ -24,24 +25,29 @@ def device_network(model):
         `class_maps` `(B, h, w, K)`, see `explain.with_maps`, where there are.
     """
     model = fold_batch_norm(float32_twin(model))
-    outputs = dict(with_maps(model)(model.input))
-    outputs[PROBABILITIES] = outputs.pop("label")
-    for layer in model.layers:
-        if isinstance(layer, FeedbackGate) and layer._inbound_nodes:
-            outputs[layer.name] = layer._inbound_nodes[-1].output_tensors[0][..., 0]
-    if isinstance(model.output, dict) and MASK in model.output:
-        outputs[MASK] = model.output[MASK]
-    return keras.Model(model.input, outputs, name=model.name)
+    whole = averaged(model, lambda member: keras.Model(member.input, _outputs(member)))
+    return keras.Model(whole.input, whole.output, name=model.name)
 
 
 def constant_maps(model):
     """Returns the attention maps that are the same for every image, by their layers' names.
 
     Args:
-        model: `keras.Model`.
+        model: `keras.Model`; of an ensemble the mean over its members.
 
     Returns:
         dict from name to `(H, W)`.
     """
-    layers = [layer for layer in model.layers if isinstance(layer, GlobalAttention)]
-    return {layer.name: np.asarray(layer.map)[0, ..., 0] for layer in layers}
+    each = [global_maps(member) for member in members(model)]
+    return {
+        name: np.mean([keras.ops.convert_to_numpy(maps[name])[0] for maps in each], axis=0)
+        for name in each[0]
+    }
+
+
+def _outputs(model):
+    outputs = dict(with_maps(model).output) | gate_tensors(model)
+    outputs[PROBABILITIES] = outputs.pop("label")
+    if isinstance(model.output, dict) and MASK in model.output:
+        outputs[MASK] = model.output[MASK]
+    return outputs

@@ -5,9 +5,8 @@ import tensorflow as tf
 
 from thyroid_keras.answers import label_of
 from thyroid_keras.explain import with_maps
-from thyroid_keras.explain.attention import averaged, gate_tensors, members
+from thyroid_keras.explain.attention import averaged, gate_tensors, global_maps, members
 from thyroid_keras.explain.class_map import CLASS_MAPS
-from thyroid_keras.layers import GlobalAttention
 from thyroid_keras.prediction import input_size
 
 
@@ -28,7 +27,7 @@ def with_explanation(model):
 def explains(model):
     """Whether a model has a map or a mask to show."""
     member = members(model)[0]
-    return bool(_global_maps(member)) or set(_outputs(member)) != {"label"}
+    return bool(global_maps(member)) or set(_outputs(member)) != {"label"}
 
 
 def drawings(model, found, chosen, mask_threshold):
@@ -51,7 +50,7 @@ def drawings(model, found, chosen, mask_threshold):
             drawn["class_map"] = _grey(_evidence(values, chosen), size)
         elif name != "label":
             drawn[name] = _grey(values, size)
-    each = [_global_maps(member) for member in members(model)]
+    each = [global_maps(member) for member in members(model)]
     for name in each[0]:  # the same for every image
         values = sum(maps[name] for maps in each)
         drawn[name] = tf.repeat(_grey(values, size), tf.size(chosen), axis=0)
@@ -63,10 +62,6 @@ def _outputs(model):
     if isinstance(model.output, dict) and "mask" in model.output:
         outputs["mask"] = model.output["mask"][..., 0]
     return outputs | {"label": label_of(model.output)}
-
-
-def _global_maps(model):
-    return {x.name: x.map[..., 0] for x in model.layers if isinstance(x, GlobalAttention)}
 
 
 def _evidence(class_maps, chosen):
