@@ -16,6 +16,7 @@ from thyroid_keras import bottleneck as command
 from thyroid_keras import export, predict
 from thyroid_keras.data.augment import GREY_LEVEL
 from thyroid_keras.data.pack import write_pack
+from thyroid_keras.data.phantom import NOTE
 from thyroid_keras.explain import __main__ as explain
 from thyroid_keras.litert.interpreter import LiteRT
 from thyroid_keras.runs import Run, read_csv
@@ -55,6 +56,14 @@ def test_a_card_names_no_folder():
     config["recipe"] = {"weights": "/home/mustermann/w.npz", "kernel": "linear", "copies": 3}
     recipe = model_card(config, {}, flat())["recipe"]
     assert recipe == {"weights": "w.npz", "kernel": "linear", "copies": 3}
+
+
+def test_a_card_says_that_images_were_simulated():
+    config = {"arch": "x", "data": {"class_names": ["a", "b"], "notes": [NOTE, "Text."]}}
+    assert NOTE in model_card(config, {}, flat())["limits"]
+    config["data"]["notes"] = ["Text."]
+    limits = model_card(config, {}, flat())["limits"]
+    assert limits and not {NOTE, "Text."} & set(limits)
 
 
 def run_of(folder, weights, *words):

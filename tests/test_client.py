@@ -315,6 +315,7 @@ def test_the_example_is_small_and_says_what_it_is():
     assert sum(path.stat().st_size for path in files) < 1_500_000
     card = json.loads((EXAMPLE / "1" / "assets.extra" / "model_card.json").read_text())
     assert card["trained_on"]["name"] == "phantom"
+    assert any("Simulated" in limit for limit in card["limits"])
     page = (EXAMPLE.parent / "README.rst").read_text()
     for name in ("image_size", "segmentation_epochs", "epochs"):
         assert f"{name}={card['recipe'][name]}" in page

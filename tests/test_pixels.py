@@ -5,15 +5,18 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from sklearn.linear_model import LogisticRegression
-from tables import blobs
+from tables import blobs, write_folder
 
+from thyroid_keras import export, train
 from thyroid_keras.benchmarking.rehearsal import rehearse
 from thyroid_keras.data.augment import GREY_LEVEL
 from thyroid_keras.data.splits import make_splits
 from thyroid_keras.data.store import PixelStore
 from thyroid_keras.recipes import RECIPES, pixels
 from thyroid_keras.recipes.feeding import feed
+from thyroid_keras.runs import Run, read_csv
 from thyroid_keras.training import SettingError, Training, override
 
 TINY = ["image_size=8", "channels=1", "penalties=0.1,1"]
@@ -79,6 +82,21 @@ def test_a_radial_machine_has_the_same_scores_as_a_network():
     model = pixels._as_network(fitted, axes, (8, 8, 1), 3)
     scores = model.predict_on_batch(x[1].reshape(-1, 8, 8, 1))["logits"]
     np.testing.assert_allclose(scores, fitted.decision_function(x[1] @ axes.T), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_run_of_it_is_exported_and_answers_alike(tmp_path):
+    data, run = write_folder(blobs(24, masks=False), tmp_path / "data"), tmp_path / "run"
+    words = ["--arch", "pixel_classifier", "--data", str(data), "--out", str(run), "--set", *TINY]
+    train.main([*words, "--precision", "float32"])
+    export.main([str(run), "--to", str(tmp_path / "saved")])
+    model = tf.saved_model.load(tmp_path / "saved" / "1")
+    row = read_csv(Run(run).predictions)[0]
+    (path,) = data.rglob(row["image"].rpartition("/")[2])
+    found = model.signatures["serving_default"](image_bytes=tf.constant([path.read_bytes()]))
+    columns = [name for name in row if name.startswith("p_")]
+    expected = [float(row[name]) for name in columns]
+    np.testing.assert_allclose(found["probabilities"][0], expected, atol=1e-5)
 
 
 def test_there_are_no_steps_to_be_timed():

@@ -6,6 +6,7 @@ from thyroid_keras.archs import list_archs
 from thyroid_keras.runs import RunError
 
 AS_STORED = {"borders": "none", "views": "keep"}
+FITTED = ("pixel_classifier",)  # which no builder builds
 
 
 def model_name(config):
@@ -30,7 +31,7 @@ def check_exportable(run, config):
             "Train without it to have a model that may be asked. "
             "Received: augment_before_split=True"
         )
-    if arch not in list_archs() and "bottleneck" not in config:
+    if arch not in (*list_archs(), *FITTED) and "bottleneck" not in config:
         raise RunError(
             f"{run.config}: names a network that is not known; choose a run that `train` wrote. "
             f"Received: arch={arch!r}"
