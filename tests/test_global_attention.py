@@ -24,9 +24,12 @@ from thyroid_keras.data.pack import write_pack
 from thyroid_keras.data.samples import Sample
 from thyroid_keras.data.splits import make_splits
 from thyroid_keras.data.store import PixelStore
+from thyroid_keras.explain import attention_maps, has_attention
+from thyroid_keras.global_map import judge_global_map
 from thyroid_keras.recipes import RECIPES
 from thyroid_keras.recipes.cut_off import read_stack
 from thyroid_keras.recipes.feeding import feed
+from thyroid_keras.runs import Run, write_json
 from thyroid_keras.training import Phase, SettingError, Training, fit_phase, override
 from thyroid_keras.training.adam import Adam
 from thyroid_keras.training.backend import set_precision
@@ -143,6 +146,15 @@ def test_every_classifier_can_be_the_backbone(backbone):
 def test_wrong_arguments_are_named(arguments, said):
     with pytest.raises(ValueError, match=f"{said}.*Received: "):
         tk.build(NAME, **SHAPE, **arguments)
+
+
+def test_its_map_is_shown_once_for_each_image():
+    model = build()
+    expected = attend(model).map.numpy()[..., 0]
+    assert has_attention(model)
+    (found,) = attention_maps(model, ramp(20, 32, 37, 3)).items()
+    assert found[0] == NAME
+    np.testing.assert_array_equal(found[1], expected.repeat(20, axis=0))
 
 
 # recipe
@@ -326,6 +338,39 @@ def stack_of(table):
                        normalization="torch", num_images=len(table))  # fmt: skip
     store = PixelStore(table, (32, 32), 3)
     return read_stack(network, store), store
+
+
+def test_of_many_images_so_many_are_drawn_for_the_stack():
+    table = blobs(9)
+    whole, _ = stack_of(table)
+    images = np.split(whole, len(table), axis=-1)
+    network = tk.build(NAME, **SHAPE | {"image_shape": (32, 32, 3)}, backbone="sononet", **SMALL,
+                       normalization="torch", num_images=4)  # fmt: skip
+    store = PixelStore(table, (32, 32), 3)
+    stack = read_stack(network, store)
+    np.testing.assert_array_equal(read_stack(network, store), stack)
+    drawn = [
+        [np.array_equal(part, image) for image in images].index(True)
+        for part in np.split(stack, 4, axis=-1)
+    ]
+    assert drawn == sorted(set(drawn)) != [0, 1, 2, 3]
+
+
+def test_of_idrid_the_macula_is_the_region_unless_another_is_given(tmp_path):
+    table = dataclasses.replace(
+        blobs(24), name="IDRiD",
+        samples=tuple(dataclasses.replace(s, mask=None) for s in blobs(24).samples),
+    )  # fmt: skip
+    splits = make_splits(table, progress=False)
+    model = tk.build(NAME, **SHAPE | {"image_shape": (64, 64, 3)}, backbone="sononet", **SMALL)
+    values = np.full((64, 64), 0.5, np.float32)
+    values[22:46, 27:46] = 0.9  # about the fovea, .57 and .53
+    model.get_layer(NAME).map.assign(values[None, ..., None])
+    for region, expected in ((None, (1.7, 1.8)), ("0.1,0.1,0.1,0.1", (0.9, 1))):
+        with Run.create(tmp_path / str(region)) as run:
+            write_json(run.config, {"recipe": {"region": region}})
+            found = judge_global_map(run, model, splits)["global_map"]
+            assert expected[0] < found["after"]["ratio"] < expected[1], found
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from thyroid_keras import metrics
+from thyroid_keras.data.fundus import MACULA
 from thyroid_keras.data.pixel_maps import read_region
 from thyroid_keras.data.samples import DataError
 from thyroid_keras.data.store import PixelStore
@@ -109,6 +110,8 @@ def _region(run, store):
     asked = (run.read_config().get("recipe") or {}).get("region")
     if asked is not None:
         return read_region(asked, store.size), f"given: {asked}"
+    if store.table.name == "IDRiD":
+        return read_region(MACULA, store.size), "one disc diameter about the fovea"
     drawn = [i for i, sample in enumerate(store.table.samples) if sample.mask is not None]
     if not drawn:
         return None, None

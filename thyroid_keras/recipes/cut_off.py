@@ -23,7 +23,8 @@ EVEN = 0.5  # of its highest value; nor is a map above it everywhere
 def train_global_attention(recipe, splits, training):
     """Trains a classifier and one map for all images, then the classifier alone.
 
-    The pixel CNN sees the training images as they are, once; the network returned holds its
+    The pixel CNN sees the training images as they are, once (of many, `max_reference_images`
+    of them); the network returned holds its
     map and neither them nor itself. Without attention (`mode=none`) the classifier alone. The
     run keeps the map before any learning, and the prior where there is one, which is in both
     that map and the network's.
@@ -42,13 +43,15 @@ def train_global_attention(recipe, splits, training):
         SettingError: if the backbone refuses its arguments.
 
     Reference: Xu et al., Algorithm 1.
-    Deviation: Adam begins anew after the cut-off. Of the epochs after it the one with the
+    Deviation: `max_reference_images`; the paper's pixel CNN sees all. Adam begins anew after
+        the cut-off. Of the epochs after it the one with the
         least validation loss is kept, where the paper takes 30 by cross-validation.
     """
     keras.utils.set_random_seed(training.seed)
     learns = recipe.mode == "pixel_cnn"
     classes = splits.train.class_names
-    num_images = len(splits.train) if learns else None
+    most = recipe.max_reference_images or len(splits.train)
+    num_images = min(most, len(splits.train)) if learns else None
     learner = _build(recipe, classes, recipe.weights, num_images=num_images)
     stores = open_stores(recipe, splits, masks=False)
     model = keras.Model(learner.input, {ANSWER: learner.output}, name=ATTENTION)
@@ -72,7 +75,8 @@ def train_global_attention(recipe, splits, training):
     if rest:
         frozen = {"frozen": (ATTENTION,), "patience": recipe.patience}
         fit_phase(model, _phase(recipe, "frozen", rest, **frozen), train, val, training)
-    network = copy_weights(learner, _build(recipe, classes))
+    # built with the same weights, on which strides and the first scaling depend, too
+    network = copy_weights(learner, _build(recipe, classes, recipe.weights))
     network.get_layer(ATTENTION).map.assign(attention.map)
     return keras.Model(network.input, {ANSWER: network.output}, name=ATTENTION)
 
@@ -93,11 +97,12 @@ def fault(attention):
 
 
 def read_stack(network, store):
-    """Reads all images as the network's pixel CNN takes them.
+    """Reads the images as the network's pixel CNN takes them.
 
     Args:
         network: `keras.Model` of `archs.global_attention`.
-        store: `data.store.PixelStore`, N images.
+        store: `data.store.PixelStore`; of more images than the network's N so many are drawn,
+            the same whenever there are as many.
 
     Returns:
         `(1, H, W, N C)`, in the precision in which the network computes.
@@ -105,9 +110,11 @@ def read_stack(network, store):
     attention = network.get_layer(ATTENTION)
     front = keras.Model(network.input, attention.input)
     height, width, channels = attention.input.shape[1:]
-    stack = np.empty((1, height, width, len(store.table) * channels), attention.compute_dtype)
-    for n in track(range(len(store.table)), "Stacking training images"):
-        image = front(store.read([n])[0] * GREY_LEVEL)
+    count, most = len(store.table), attention.num_images
+    drawn = np.sort(np.random.default_rng([count, most]).permutation(count)[:most])
+    stack = np.empty((1, height, width, most * channels), attention.compute_dtype)
+    for n, index in enumerate(track(drawn, "Stacking training images")):
+        image = front(store.read([index])[0] * GREY_LEVEL)
         stack[..., n * channels : (n + 1) * channels] = keras.ops.convert_to_numpy(image)
     return stack
 

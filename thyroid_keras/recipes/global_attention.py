@@ -52,12 +52,15 @@ class GlobalAttentionRecipe(Recipe):
             are; none: without. With `pixel_cnn` alone.
         region: where the map is expected to be high, for the report: a mask framed as the images
             are, or `x,y,width,height` of an ellipse about x, y in shares of the sides; none:
-            the mean of the data's masks, where it has any.
+            of IDRiD the circle of one disc diameter about the fovea, else the mean of the
+            data's masks, where it has any.
         pixel_channels: K, of the hidden layers of the pixel CNN, at least 1.
         kernel_size: of the hidden layers: 3, 5 or 7.
         hidden_layers: of the pixel CNN, from 1 to 4.
         last_kernel_size: of its last layer, odd.
         dense: whether each layer takes what all hidden layers before it put out.
+        max_reference_images: how many training images the pixel CNN sees at the most, at least
+            1, for sets whose stack would not fit; none: all, as in the paper.
         penalty: lambda, of the map while it is learned, at least 0.
         reduction: `mean` (decided) or `sum` of it over the pixels.
         epochs: of the whole training, at the most.
@@ -91,6 +94,7 @@ class GlobalAttentionRecipe(Recipe):
     hidden_layers: int = 1
     last_kernel_size: int = 1
     dense: bool = False
+    max_reference_images: int | None = None
     penalty: float = 1e-3
     reduction: Literal["mean", "sum"] = "mean"
     epochs: int = 250
@@ -113,6 +117,8 @@ class GlobalAttentionRecipe(Recipe):
                 "kernel_size": self.kernel_size in (3, 5, 7),
                 "hidden_layers": 1 <= self.hidden_layers <= 4,
                 "last_kernel_size": self.last_kernel_size >= 1 and self.last_kernel_size % 2 == 1,
+                "max_reference_images": self.max_reference_images is None
+                or self.max_reference_images >= 1,
                 "penalty": self.penalty >= 0,
                 "epochs": self.epochs >= 1,
                 "cutoff_epochs": self.mode != "pixel_cnn" or 1 <= self.cutoff_epochs <= self.epochs,

@@ -158,7 +158,8 @@ TABLES = {
             "Glaucoma: 591 eyes that are not public. The paper's Table 1 exchanges IDRiD's "
             "numbers of classes: it has five grades of retinopathy and three of macular oedema.",
             "The paper starts from networks that know ImageNet; here they start from random "
-            "weights unless --set weights= names a file or imagenet.",
+            "weights. --set weights=imagenet, or one file, goes with the --rows of a backbone that "
+            "has such weights.",
         ),
     ),
     "global_attention_fig7": Table(
