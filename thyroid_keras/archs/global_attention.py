@@ -70,6 +70,8 @@ def global_attention(
         ValueError: if an argument is out of range, or the backbone has no logits.
 
     Reference: Xu et al., Sec. 3 and 4.3.
+    Deviation: none; taken literally: the normalised image is multiplied, so that a pixel of
+        weight 0 becomes one of the mean colour, not a black one.
     """
     if backbone not in backbones():
         raise ValueError(

@@ -28,7 +28,7 @@ class ClassicalRecipe(Recipe):
         method: `calcification_index` or `otsu`, in their styles.
         epochs: of the logistic regression that makes the score a probability, at least 1;
             which images are called positive depends on a threshold of the validation images
-            alone.
+            alone (decided: as of the networks that it is held against).
         learning_rate: of Adam, above 0.
     """
 

@@ -90,11 +90,11 @@ class CSAGNetRecipe(MaskRecipe):
     Args:
         stage_filters: filters of the four blocks and of the bridge, five numbers.
         focal_gamma: of the focal Tversky loss of the coarse masks, in [1, 3].
-        label_loss_weight: weight of the cross-entropy of the joint class prediction.
+        label_loss_weight: weight of the cross-entropy of the joint class prediction (decided).
         vote_loss_weight: weight of the cross-entropy of each scale's own vote; the
             paper trains the joint prediction only.
         pseudo_masks: `hard` (0 or 1) or `soft` (probabilities).
-        pseudo_mask_threshold: above which a pixel of a hard pseudo mask is set.
+        pseudo_mask_threshold: above which a pixel of a hard pseudo mask is set (decided).
         keep_real_masks: whether images of stage one keep their real masks in stage
             two; `auto`: only where all images have one (100 %), as in the paper.
         zero_negative_masks: whether pseudo masks of images without calcification are

@@ -25,7 +25,9 @@ PAPER = (
 class SonoNetRecipe(SGDRecipe):
     """Settings of SonoNet; the defaults are the paper's, or said to be decided here.
 
-    SGD has Nesterov momentum; the paper's schedule is `steps`.
+    SGD has Nesterov momentum; the paper's schedule is `steps`. Every picture is resized whole
+    to `image_size` (decided: the authors cut 208x272 out of the middle of stored 224x288), and
+    a zoom is the same along both axes unless `anisotropic_zoom`.
 
     Args:
         image_size: height and width of the input, px, each at least 16.
