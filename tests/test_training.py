@@ -397,6 +397,15 @@ def test_settings_are_checked_all_at_once():
     assert all("Received" in line or "no such field" in line for line in lines)
 
 
+def test_values_in_brackets_stay_together():
+    quick = RECIPES["global_attention"]["quick"]
+    given = override(quick, ["backbone_arguments=filters=2, stage_convs=(1,1,1,1,1)"])
+    assert given.backbone_arguments == ("filters=2", "stage_convs=(1,1,1,1,1)")
+    assert given.arguments()["stage_convs"] == (1, 1, 1, 1, 1)
+    for text in ("0.8,1.2", "(0.8, 1.2)", "[0.8,1.2]"):
+        assert override(quick, [f"zoom={text}"]).zoom == (0.8, 1.2)
+
+
 def test_settings_out_of_range_are_named_all_at_once_with_their_meaning():
     bad = ["batch_size=0", "image_size=40", "channels=2", "zoom=1.2,1.0", "flip_vertical=2",
            "pixel_label_percent=0", "stage_filters=1,2", "focal_gamma=5", "epochs=0",

@@ -8,6 +8,8 @@ import typing
 
 from thyroid_keras.spelling import suggestion
 
+_COMMA = re.compile(r",(?![^(\[]*[)\]])")  # outside of brackets
+
 
 class SettingError(ValueError):
     """A recipe was asked for a field it lacks, or given a value of the wrong kind."""
@@ -112,6 +114,11 @@ def override(recipe, assignments, *, check=True):
     return recipe
 
 
+def _unwrapped(text):
+    """The same without brackets around all of it."""
+    return text[1:-1] if (text[:1], text[-1:]) in (("(", ")"), ("[", "]")) else text
+
+
 def _parse(text, kind):
     """Reads `text` as a value of the annotated type."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
@@ -124,7 +131,7 @@ def _parse(text, kind):
             raise ValueError(f"must be one of {', '.join(arguments)}")
         return text
     if origin is tuple:
-        parts = [part.strip() for part in text.strip("()[]").split(",") if part.strip()]
+        parts = [part.strip() for part in _COMMA.split(_unwrapped(text)) if part.strip()]
         if arguments[-1] is not Ellipsis and len(parts) != len(arguments):
             raise ValueError(f"takes {len(arguments)} values, separated by commas")
         return tuple(_parse(part, arguments[0]) for part in parts)
