@@ -109,19 +109,25 @@ def test_images_are_brought_from_imagenets_scale_to_that_of_the_weights(monkeypa
 
 @pytest.mark.slow
 def test_who_starts_from_a_file_sees_images_as_its_network_does(monkeypatch, tmp_path):
-    begun = narrow(monkeypatch, "googlenet", transform_input=True)
+    begun = narrow(monkeypatch, "googlenet", transform_input=True, normalization="tf")
     begun.save(tmp_path / "begun.keras")
-    again = narrow(monkeypatch, "googlenet", weights=tmp_path / "begun.keras")
+    weights = f"weights={tmp_path / 'begun.keras'}"
+    alone = override(RECIPES["googlenet"]["quick"], [weights])
+    assert alone.arguments()["normalization"] == "tf"
+    assert override(alone, ["weights=none"]).arguments()["normalization"] is None
+    found = {"weights": tmp_path / "begun.keras", "normalization": "tf"}
+    again = narrow(monkeypatch, "googlenet", **found)
     images = ramp(2, 48, 40, 3)
     expected = begun.predict_on_batch(images)
     np.testing.assert_allclose(again.predict_on_batch(images), expected, atol=1e-6)
     settings = ["backbone=googlenet", "backbone_arguments=", "image_size=32", "epochs=2",
                 "cutoff_epochs=1", "batch_size=8", "pixel_channels=2",
-                f"weights={tmp_path / 'begun.keras'}"]  # fmt: skip
+                weights]  # fmt: skip
     recipe = override(RECIPES["global_attention"]["quick"], settings)
     splits = make_splits(blobs(24), progress=False)
     model = recipe.procedure(recipe, splits, Training(checkpoints=None, feed=feed))
-    assert model.get_layer("transform_input"), "another network than the one that learned"
+    names = [layer.name for layer in model.layers]
+    assert "transform_input" in names and "tf" in names, "another network than the one that learned"
 
 
 @pytest.mark.slow

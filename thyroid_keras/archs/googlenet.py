@@ -14,7 +14,8 @@ from thyroid_keras.archs.imagenet import (
     conv,
     norm,
 )
-from thyroid_keras.archs.pretrained import require, source_layer, start_from
+from thyroid_keras.archs.pretrained import require, start_from
+from thyroid_keras.archs.source import source_layer
 from thyroid_keras.archs.torchvision import is_torchvision
 
 EPSILON = 1e-3

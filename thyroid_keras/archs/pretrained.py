@@ -84,17 +84,6 @@ def start_from(model, weights, published=None):
     return model
 
 
-def source_layer(weights, name):
-    """Returns the layer called so of the network in a `.keras` file, `None` where there is none.
-
-    For what a builder must know before it takes that network's weights: networks of one arch
-    and of the same shapes may differ in strides, or in how they scale their images.
-    """
-    if not str(weights).endswith(".keras"):
-        return None
-    return next((layer for layer in load(weights).layers if layer.name == name), None)
-
-
 def require(arch, weights):
     """Raises `ModelError` where weights cannot be had; asked before a network is built."""
     if problem := unavailable(arch, weights):

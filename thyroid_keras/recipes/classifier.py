@@ -15,6 +15,7 @@ import keras
 from thyroid_keras.archs import build
 from thyroid_keras.archs.inception import LEAST_SIDE as INCEPTION_SIDE
 from thyroid_keras.archs.pretrained import IMAGENET, unavailable, weights_normalization
+from thyroid_keras.archs.source import kept_normalization
 from thyroid_keras.archs.torchvision import is_torchvision
 from thyroid_keras.recipes.fan import FIGURES
 from thyroid_keras.recipes.fan import RECIPES as FAN
@@ -38,8 +39,8 @@ class ClassifierRecipe(NetworkRecipe):
         head: `standard`; `cam`, the classifier on a global average; `new_fc`, 256 units on
             the flattened features.
         normalization: of the images, in the network: `none`, `torch`, `caffe`, `tf`, see
-            `archs.imagenet.begin`; `auto`: as Keras's or torchvision's weights ask for, else
-            none.
+            `archs.imagenet.begin`; `auto`: as Keras's or torchvision's weights ask for, or as
+            the network of a .keras file does it, else none.
         fine_tune: name of the first layer that learns, in a network with weights; those
             before it stay as they are, their statistics too; `none`: all learn.
         keep_norms: whether batch normalisations stay as the weights brought them; without
@@ -78,8 +79,10 @@ class ClassifierRecipe(NetworkRecipe):
         """Returns the arguments of the builder that are settings of the recipe, as a dict."""
         normalization = self.normalization
         if normalization == "auto":
-            known = self._published()
-            normalization = weights_normalization(self.arch, self.weights) if known else "none"
+            if self._published():
+                normalization = weights_normalization(self.arch, self.weights)
+            else:
+                normalization = kept_normalization(self.weights)
         return {
             "weights": self.weights,
             "head": self.head,

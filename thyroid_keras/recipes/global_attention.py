@@ -18,6 +18,7 @@ from typing import Literal
 from thyroid_keras.archs import ARCHS
 from thyroid_keras.archs.global_attention import ATTENTION, backbones
 from thyroid_keras.archs.pretrained import IMAGENET, published_normalization, unavailable
+from thyroid_keras.archs.source import kept_normalization
 from thyroid_keras.data.pictures import ImageError
 from thyroid_keras.data.pixel_maps import read_prior, read_region
 from thyroid_keras.data.samples import DataError
@@ -43,8 +44,8 @@ class GlobalAttentionRecipe(Recipe):
         weights: of the backbone: `none`: random ones; `imagenet`, where Keras publishes
             them; or the path of a .keras or .weights.h5 file.
         normalization: of the images, before they are multiplied: `torch`, `caffe`, `tf`
-            (see `archs.imagenet.begin`) or `none`; `auto`: as `weights=imagenet` ask for, else
-            `torch`, the paper's.
+            (see `archs.imagenet.begin`) or `none`; `auto`: as `weights=imagenet` ask for, or as
+            the network of a .keras file does it, else `torch`, the paper's.
         mode: `pixel_cnn`; the baseline `l1`: a free weight for each pixel; or `none`: the
             classifier alone.
         prior: a map from domain knowledge, added to the logits of the one that is learned: a
@@ -164,8 +165,10 @@ class GlobalAttentionRecipe(Recipe):
         """Returns the arguments of the builder that are settings of the recipe, as a dict."""
         normalization = self.normalization
         if normalization == "auto":
-            learned = self.weights == IMAGENET
-            normalization = published_normalization(self.backbone) if learned else "torch"
+            if self.weights == IMAGENET:
+                normalization = published_normalization(self.backbone)
+            else:
+                normalization = kept_normalization(self.weights) or "torch"
         given = (a.partition("=")[::2] for a in self.backbone_arguments)
         return {
             "backbone": self.backbone,
