@@ -349,6 +349,7 @@ def test_a_file_is_decoded_once(tmp_path, opened):
     assert len({path for path in pictures if "_mask" in path}) == 8
 
 
+@pytest.mark.slow
 def test_a_run_leaves_bad_files_out_counts_them_and_can_be_judged_again(tmp_path, capsys):
     data = write_folder(blobs(32), tmp_path / "blobs")
     bad = sorted((data / "calcification").glob("*.png"))[:2]  # an image and its mask

@@ -310,6 +310,7 @@ def test_the_command_writes_before_and_after(views, tmp_path, capsys):
     assert "a.png: no such" in said and "b.png: no such" in said
 
 
+@pytest.mark.slow
 def test_a_run_reads_every_picture_without_borders(network, tmp_path, capsys):
     """The same in training, evaluation and prediction, by a network kept in the run."""
     data = write_folder(blobs(48), tmp_path / "data")

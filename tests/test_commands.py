@@ -114,6 +114,7 @@ def test_other_data_may_hold_no_copy_of_what_was_learned_from(run_folder, data, 
         assert row["split"] != "test" or f"again, of {row['image']} " not in said
 
 
+@pytest.mark.slow
 def test_other_data_of_the_same_name_has_a_folder_of_its_own(run_folder, tmp_path, capsys):
     no_other = shutil.ignore_patterns("evaluation-*")
     folder = shutil.copytree(run_folder, tmp_path / "run", ignore=no_other)
@@ -135,6 +136,7 @@ def test_a_finished_run_is_left_as_it_is(run_folder, data, capsys):
     assert {p: p.stat().st_mtime_ns for p in run_folder.rglob("*") if p.is_file()} == before
 
 
+@pytest.mark.slow
 def test_what_ran_before_in_the_process_changes_nothing(segmentation_run, tmp_path):
     import keras
 
@@ -289,6 +291,7 @@ def start(arguments):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_a_terminated_training_goes_on_where_it_was(segmentation_run, tmp_path):
     folder = tmp_path / "cut"
     data = segmentation_run.parent / "copy"
@@ -319,6 +322,7 @@ def test_a_terminated_training_goes_on_where_it_was(segmentation_run, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_evaluate_notices_changed_data(segmentation_run, capsys):
     victim = next((segmentation_run.parent / "copy").rglob("blob000.png"))
     Image.fromarray(np.zeros((32, 32), np.uint8)).save(victim)

@@ -127,6 +127,7 @@ def test_the_ensemble_answers_with_the_mean(folder):
     assert np.ptp(labels, axis=0).max() > 1e-4, "two models, not one twice"
 
 
+@pytest.mark.slow
 def test_commands_take_the_folder_like_a_run(folder, tmp_path):
     other = tmp_path / "other.npz"
     write_pack(other, blobs(8, seed=5), (32, 32))
@@ -176,6 +177,7 @@ def the_same(cut, folder):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_resume_redoes_what_is_missing_and_nothing_else(folder, data, tmp_path):
     cut = cut_short(folder, tmp_path / "cut")
     for name in ("model.keras", "metrics.json", "predictions.csv", "report.html"):

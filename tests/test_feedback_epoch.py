@@ -141,6 +141,7 @@ def gates_by(recipe, table, weights):
     return np.asarray(network.get_layer("gate")(told["logits"], told["evidence"]))[..., 0]
 
 
+@pytest.mark.slow
 def test_each_epochs_maps_come_from_those_of_the_epoch_before(splits, whole):
     folder, table = whole[0], splits.train
     maps = {0: np.ones((len(table), 8, 8), np.float16)}  # neutral: nothing is known at first

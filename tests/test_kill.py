@@ -46,6 +46,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 def test_a_hundred_kills_while_saving_lose_nothing():
     found = json.loads(run_python(SAVING))
     assert len(found) == 100

@@ -248,6 +248,7 @@ def test_joined_convolution_wants_a_list():
         JoinedConv2D(4, 3)(ramp(2, 13, 10, 5))
 
 
+@pytest.mark.slow
 def test_layers_agree_on_jax():
     code = """
 import sys; sys.path.insert(0, "tests")

@@ -72,6 +72,7 @@ def made(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_table_leaves_its_files(made):
     assert set(products(made)) == set(PRODUCTS)
     rows = read_csv(made / "table.csv")
@@ -88,6 +89,7 @@ def test_a_table_leaves_its_files(made):
         assert float(row["ci95_low"]) <= float(row["value"]) <= float(row["ci95_high"])
 
 
+@pytest.mark.slow
 def test_two_trainings_are_at_work_where_there_are_cores(made):
     rows = [made / "rows" / name for name in ("10", "100")]
     began = [(row / "split.csv").stat().st_mtime_ns for row in rows]
@@ -106,6 +108,7 @@ def test_one_core_or_the_papers_sizes_take_one_training_at_a_time():
         os.sched_setaffinity(0, before)
 
 
+@pytest.mark.slow
 def test_the_page_says_what_is_compared(made):
     text = (made / "table.md").read_text()
     for said in (
@@ -119,6 +122,7 @@ def test_the_page_says_what_is_compared(made):
     assert str(made.parent) not in text + page
 
 
+@pytest.mark.slow
 def test_finished_rows_are_read_and_not_trained_again(made, capsys):
     before, models = products(made), sorted(made.rglob("model.keras"))
     times = [model.stat().st_mtime_ns for model in models]
@@ -128,6 +132,7 @@ def test_finished_rows_are_read_and_not_trained_again(made, capsys):
     assert products(made) == before
 
 
+@pytest.mark.slow
 def test_begun_rows_with_other_settings_are_refused(made, capsys):
     said = fails(command.main, words(made, "--seed", "1"), capsys)
     assert "rows/10" in said and "rows/100" in said and "seed" in said
@@ -135,11 +140,13 @@ def test_begun_rows_with_other_settings_are_refused(made, capsys):
     assert "--set epochs" in said
 
 
+@pytest.mark.slow
 def test_two_tables_in_one_folder(made, capsys):
     with Run.create(made, resume=True):
         assert "another run" in fails(command.main, words(made), capsys)
 
 
+@pytest.mark.slow
 def test_a_run_is_not_overwritten(made, capsys):
     run = made / "rows" / "10"
     assert "not a table" in fails(command.main, words(run), capsys)

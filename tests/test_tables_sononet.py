@@ -340,6 +340,7 @@ def test_the_third_table_localises_by_class(made):
     assert "![Maps and boxes of AG-SonoNet-FT-16 across patients" in text
 
 
+@pytest.mark.slow
 def test_made_again_every_byte_is_the_same_and_nothing_is_timed_anew(made, monkeypatch, capsys):
     monkeypatch.setitem(runner.TABLES, "ag_sononet_1", FIGURE_4)
     monkeypatch.setitem(runner.TABLES, "ag_sononet_3", NARROW)

@@ -316,8 +316,10 @@ def test_a_kill_while_saving_loses_nothing(tmp_path, monkeypatch):
     "arch",
     [
         "cs_agnet",
-        "vgg_unet",
-        *(pytest.param(a, marks=pytest.mark.slow) for a in ("ds_agnet", "vgg_unet_seg")),
+        *(
+            pytest.param(a, marks=pytest.mark.slow)
+            for a in ("ds_agnet", "vgg_unet", "vgg_unet_seg")
+        ),
     ],
 )
 def test_every_recipe_trains_saves_and_loads(arch, tmp_path, splits):
