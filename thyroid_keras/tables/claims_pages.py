@@ -134,7 +134,7 @@ def draw_claims(entries):
             )
         ax.plot([low, high], [y, y], color=COLOURS[one.holds], linewidth=2.5, zorder=2)
         ax.plot(one.effect["value"], y, "o", color=COLOURS[one.holds], markersize=6, zorder=3)
-    names = [f"{plain(e.statement.says, 72)}\n{plain(one.compared, 72)}" for e, one in lines]
+    names = [f"{plain(e.statement.says, 72)}\n{plain(one.compared, 100)}" for e, one in lines]
     ax.set_yticks(range(len(lines)), names, fontsize=7.5)
     ax.axvline(0, color=GREY, linewidth=0.8, zorder=0)
     ax.invert_yaxis()
