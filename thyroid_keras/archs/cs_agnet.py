@@ -45,13 +45,12 @@ def cs_agnet(
     Reference: Wang et al., CS-AGnet, Fig. 1 and Sec. 2.1 to 2.3.
     Deviation: the paper is silent on several points. Decided here: batch normalisation
         after every convolution, as in the public relative (focal-tversky-unet), with a
-        momentum of 0.9; gates
-        of module B are gated by the next coarser decoder level, sigmoid, with a 1x1
-        output transform and half as many inner channels as their input has; gates of module C
-        by the bridge, with as many, the scores shifted to a minimum of 0 and divided by their
-        sum; both without a bias on their input, their gating signal resized bilinearly;
-        transposed 2x2 convolutions in the decoder; `mask_bias` of -3, since with 0 the
-        Tversky loss per image collapses to empty masks.
+        momentum of 0.9; gates of module B are gated by the next coarser decoder level,
+        sigmoid, with a 1x1 output transform and half the channels of their input inside; gates
+        of module C by the bridge, with all of those channels inside, the scores shifted to a
+        minimum of 0 and divided by their sum; both without a bias on their input, their gating
+        signal resized bilinearly; transposed 2x2 convolutions in the decoder; `mask_bias` of
+        -3, since with 0 the Tversky loss per image collapses to empty masks.
     """
     return _whole("cs_agnet", image_shape, num_classes, stage_filters, mask_bias, gated=True)
 

@@ -123,8 +123,8 @@ def _resnet(name, blocks, block, image_shape, num_classes, shortcut, weights, he
             f"Received: shortcut={shortcut!r}"
         )
     require(name, weights)
-    first = source_layer(weights, "stage3_block1_conv1")
-    early = imagenet or (first is not None and tuple(first.strides) == (2, 2))
+    begun = source_layer(weights, "stage3_block1_conv1")
+    early = imagenet or getattr(begun, "strides", None) == (2, 2)
     image, x = begin(image_shape, normalization)
     x = _unit(x, 64, 7, 2, name="conv1")
     x = layers.ZeroPadding2D(1, name="pool1_pad")(x)

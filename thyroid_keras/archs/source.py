@@ -16,7 +16,7 @@ def kept_normalization(weights):
     """Returns how the network in a `.keras` file normalises its images.
 
     Args:
-        weights: see `start_from`.
+        weights: see `archs.pretrained.start_from`.
 
     Returns:
         `"torch"`, `"caffe"` or `"tf"`, see `archs.imagenet.begin`; `None` where it does not, or
