@@ -177,6 +177,13 @@ def test_equal_generators_give_equal_batches():
     assert not np.array_equal(first, other)
 
 
+def test_noise_leaves_grey_grey():
+    images = np.full((2, 32, 32, 3), 128, np.uint8)
+    noisy, _ = augment(images, None, Augmentation(noise=0.05), np.random.default_rng(0))
+    assert (noisy == noisy[..., :1]).all()
+    assert noisy.std() == pytest.approx(0.05, rel=0.1) and not np.array_equal(*noisy)
+
+
 def test_gain_and_noise_stay_in_range():
     setting = Augmentation(gain=0.5, noise=0.3)
     pixels, _ = augment(batch(8), None, setting, np.random.default_rng(1))

@@ -33,7 +33,8 @@ class Augmentation:
         inverse_zoom: bool, whether `zoom` multiplies coordinates of the output and so
             shrinks above 1; the shift is then magnified with the picture.
         gain: brightness factor, uniform in 1 +- this.
-        noise: standard deviation of added Gaussian noise, in [0, 1] grey levels.
+        noise: standard deviation of added Gaussian noise, in [0, 1] grey levels; the same in
+            every channel of a pixel, so that grey stays grey.
         fill: what lies outside the picture: `"nearest"` pixel, `"constant"` black,
             or `"reflect"`.
 
@@ -220,7 +221,8 @@ def augment(images, masks, augmentation, rng, *, soft=False):
         else:
             np.greater_equal(mask, 127.5, out=truth[i, ..., 0], casting="unsafe")
     if a.noise:
-        pixels += a.noise * rng.standard_normal(pixels.shape, dtype=np.float32)
+        noise = rng.standard_normal((*pixels.shape[:-1], 1), dtype=np.float32)
+        pixels += np.multiply(noise, a.noise, out=noise)
     if a.gain or a.noise:
         np.clip(pixels, 0.0, 1.0, out=pixels)
     return pixels, truth
