@@ -127,13 +127,14 @@ def test_keras_walks_the_epochs_of_plain_batches():
 
 @pytest.mark.parametrize("masks", [True, False])
 def test_pack_round_trip(tmp_path, masks):
-    table = dataclasses.replace(blobs(masks=masks), notes=("a note",), aligned=masks)
+    region = (0.5, 0.4, 0.3, 0.2) if masks else None
+    table = dataclasses.replace(blobs(masks=masks), notes=("a note",), aligned=masks, region=region)
     some = dataclasses.replace(table.samples[3], mask=None, split="test")
     table = dataclasses.replace(table, samples=(*table.samples[:3], some, *table.samples[4:]))
     write_pack(tmp_path / "data.npz", table, (32, 32))
     found = read(tmp_path / "data.npz")
-    fields = ("name", "class_names", "group_unit", "mask_source", "target", "notes", "aligned")
-    for field in fields:
+    fields = ("name", "class_names", "group_unit", "mask_source", "target", "notes")
+    for field in (*fields, "aligned", "region"):
         assert getattr(found, field) == getattr(table, field)
     for one, other in zip(found.samples, table.samples, strict=True):
         for field in ("name", "label", "group", "split"):
@@ -151,6 +152,9 @@ def test_damaged_packs_are_refused(tmp_path):
         path.write_bytes(data[:cut])
         with pytest.raises(DataError, match="data.npz"):
             read_pack(path)
+    write_pack(path, dataclasses.replace(blobs(), region=(0.5, 0.5, 9.0, 9.0)), (32, 32))
+    with pytest.raises(DataError, match="`region` holds all"):
+        read_pack(path)
     objects = np.array([Sample], dtype=object)
     np.savez(path, image=objects, version=1)
     with pytest.raises(DataError, match="data.npz"):

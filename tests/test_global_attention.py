@@ -20,6 +20,7 @@ from thyroid_keras import export, train
 from thyroid_keras.archs.global_attention import OTHERS, backbones
 from thyroid_keras.archs.imagenet import MEAN, SD
 from thyroid_keras.data.augment import GREY_LEVEL
+from thyroid_keras.data.fundus import MACULA
 from thyroid_keras.data.pack import write_pack
 from thyroid_keras.data.samples import Sample
 from thyroid_keras.data.splits import make_splits
@@ -356,9 +357,9 @@ def test_of_many_images_so_many_are_drawn_for_the_stack():
     assert drawn == sorted(set(drawn)) != [0, 1, 2, 3]
 
 
-def test_of_idrid_the_macula_is_the_region_unless_another_is_given(tmp_path):
+def test_what_the_data_say_is_the_region_unless_another_is_given(tmp_path):
     table = dataclasses.replace(
-        blobs(24), name="IDRiD",
+        blobs(24), region=MACULA,
         samples=tuple(dataclasses.replace(s, mask=None) for s in blobs(24).samples),
     )  # fmt: skip
     splits = make_splits(table, progress=False)

@@ -9,7 +9,14 @@ from PIL import Image, ImageDraw
 
 from thyroid_keras.data.audit import audit
 from thyroid_keras.data.decode import decode, load_sample
-from thyroid_keras.data.fundus import COUNTS, RIGHT_EYES, crop_of, listed_side, shows_right_eye
+from thyroid_keras.data.fundus import (
+    COUNTS,
+    MACULA,
+    RIGHT_EYES,
+    crop_of,
+    listed_side,
+    shows_right_eye,
+)
 from thyroid_keras.data.idrid import CLASS_NAMES, has_idrid_layout, read_idrid
 from thyroid_keras.data.readers import read, recognise
 from thyroid_keras.data.samples import DataError
@@ -63,6 +70,7 @@ def training_table(root):
 def test_published_layout(root):
     assert recognise(str(root)) == recognise(str(root / "B. Disease Grading")) == "idrid"
     table = read(root)
+    assert table.region == MACULA
     assert table.target == "retinopathy" and table.class_names == CLASS_NAMES["retinopathy"]
     assert len(table) == 35 and len(set(table.groups)) == 35 and table.group_unit == "image"
     assert [s.label for s in table.samples[:6]] == [1, 2, 3, 4, 0, 1]

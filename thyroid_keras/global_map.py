@@ -7,8 +7,7 @@ import keras
 import numpy as np
 
 from thyroid_keras import metrics
-from thyroid_keras.data.fundus import MACULA
-from thyroid_keras.data.pixel_maps import read_region
+from thyroid_keras.data.pixel_maps import draw_region, read_region
 from thyroid_keras.data.samples import DataError
 from thyroid_keras.data.store import PixelStore
 from thyroid_keras.recipes.cut_off import ATTENTION, BEFORE, PRIOR, fault
@@ -110,8 +109,8 @@ def _region(run, store):
     asked = (run.read_config().get("recipe") or {}).get("region")
     if asked is not None:
         return read_region(asked, store.size), f"given: {asked}"
-    if store.table.name == "IDRiD":
-        return read_region(MACULA, store.size), "one disc diameter about the fovea"
+    if store.table.region is not None:
+        return draw_region(store.table.region, store.size), f"known of {store.table.name}"
     drawn = [i for i, sample in enumerate(store.table.samples) if sample.mask is not None]
     if not drawn:
         return None, None

@@ -3,8 +3,7 @@
 import cv2
 import numpy as np
 
-# One disc diameter about the fovea of such a picture, as `pixel_maps.read_region` takes it.
-MACULA = "0.57,0.53,0.3,0.36"
+MACULA = (0.57, 0.53, 0.3, 0.36)  # one disc diameter about the fovea, see `SampleTable.region`
 # Columns of IDRiD's 4288 that hold the eye, and the right eyes among its training and its
 # test images, counted from 0 (Xu et al., supplement, Sec. 1.1).
 WIDTH, FIRST, LAST = 4288, 260, 3685

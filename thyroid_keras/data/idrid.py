@@ -10,7 +10,7 @@ import re
 from PIL import Image
 
 from thyroid_keras.data.decode import ImageError, decode
-from thyroid_keras.data.fundus import crop_of, listed_side, shows_right_eye
+from thyroid_keras.data.fundus import MACULA, crop_of, listed_side, shows_right_eye
 from thyroid_keras.data.labels import NO_GROUPS_NOTE
 from thyroid_keras.data.manifest import read_text
 from thyroid_keras.data.paths import name_fault, path_fault, shown
@@ -136,6 +136,7 @@ def read_idrid(root, *, target="retinopathy", split=True, sides="listed", on_bad
     few = f"{root}: holds fewer than two classes of {target}; check the copy"
     table = SampleTable(
         name="IDRiD",
+        region=MACULA,
         samples=samples,
         class_names=tuple(CLASS_NAMES[target][grade] for grade in grades),
         group_unit="image",

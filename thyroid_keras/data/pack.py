@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 
 from thyroid_keras.data.boxes import move_box, region_of
+from thyroid_keras.data.pixel_maps import draw_region
 from thyroid_keras.data.samples import DataError, Sample, SampleTable, settle
 from thyroid_keras.data.store import PixelStore, free_memory
 
@@ -28,6 +29,7 @@ _DIMENSIONS = {
     "mask": (3,),
     "has_mask": (1,),
     "box": (2,),
+    "region": (1,),
     "mask_source": (0,),
 }
 _UNREADABLE = (OSError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
@@ -60,6 +62,8 @@ def write_pack(path, table, size, channels=1):
     }
     for field in ("name", "group_unit", "target"):
         arrays[f"table_{field}"] = getattr(table, field)
+    if table.region is not None:
+        arrays["region"] = np.array(table.region, np.float64)
     if masks is not None:
         arrays["mask"] = masks[..., 0]
         arrays["has_mask"] = np.array([s.mask is not None for s in table.samples])
@@ -164,6 +168,7 @@ def _table(arrays):
         target=str(arrays["table_target"]),
         mask_source=str(arrays["mask_source"]) if masks is not None else None,
         aligned=bool(arrays.get("aligned", False)),
+        region=_region(arrays.get("region")),
         notes=tuple(arrays["notes"].astype(str).tolist()),
         samples=tuple(
             Sample(
@@ -178,3 +183,12 @@ def _table(arrays):
             for i in range(count)
         ),
     )
+
+
+def _region(shares):
+    if shares is None:
+        return None
+    drawn = shares.shape == (4,) and shares.dtype == np.float64 and draw_region(shares, (64, 64))
+    if np.all(drawn) or not np.any(drawn):
+        raise ValueError("`region` holds all or nothing of the pictures")
+    return tuple(shares.tolist())

@@ -62,7 +62,6 @@ def read_region(text, size):
         DataError: if the region is empty or everything, or the text is neither.
         ImageError: if a mask cannot be read.
     """
-    height, width = size
     try:
         x, y, across, down = (float(part) for part in text.split(","))
     except ValueError:
@@ -72,11 +71,23 @@ def read_region(text, size):
             ) from None
         inside = resize_mask(decode(text), size) > 0
     else:
-        rows, columns = np.mgrid[:height, :width] + 0.5
-        distance = np.hypot(
-            (columns / width - x) / max(across, 1e-9), (rows / height - y) / max(down, 1e-9)
-        )
-        inside = distance <= 0.5
+        inside = draw_region((x, y, across, down), size)
     if inside.all() or not inside.any():
         raise DataError([f"{text}: all or none of the image is inside; draw another region"])
     return inside
+
+
+def draw_region(region, size):
+    """Draws an ellipse.
+
+    Args:
+        region: `(x, y, width, height)`, about x, y, in shares of the image's sides.
+        size: `(H, W)`, of the result.
+
+    Returns:
+        bool `(H, W)`, true inside.
+    """
+    (height, width), (x, y, across, down) = size, region
+    rows, columns = np.mgrid[:height, :width] + 0.5
+    right, below = columns / width - x, rows / height - y
+    return np.hypot(right / max(across, 1e-9), below / max(down, 1e-9)) <= 0.5

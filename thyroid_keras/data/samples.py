@@ -81,6 +81,8 @@ class SampleTable:
             only fit for the audit, which adds to them (see `settle`).
         aligned: bool, whether all pictures show one kind of thing from one angle, so that they
             look like copies of each other and only equal pixels count as such.
+        region: `(x, y, width, height)` of the ellipse about x, y in shares of the sides where,
+            on aligned pictures, what tells the classes is expected; `None` where nobody knows.
         clean: function of a decoded picture, uint8 `(H, W)` or `(H, W, 3)`, to the same
             without borders, through which every picture is read; `None`: as stored.
     """
@@ -95,6 +97,7 @@ class SampleTable:
     excluded: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
     aligned: bool = False
+    region: tuple[float, float, float, float] | None = None
     clean: Callable | None = None
 
     def __len__(self):
