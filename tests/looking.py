@@ -1,4 +1,4 @@
-"""Small networks that look: with gates, a mask and a class map."""
+"""Small networks that look: with gates, a mask and a class map; one that finds borders."""
 
 import io
 
@@ -27,6 +27,18 @@ def looking(num_classes=2, seed=0):
         layers.GlobalAveragePooling2D()(g)
     )
     return keras.Model(image, {"label": label, "mask": mask})
+
+
+def finding():
+    """A network that takes what is not black for the sector, and what is white for text."""
+    image = keras.Input((64, 80, 1), name="image")
+
+    def levels(name, scale, offset):
+        x = layers.Rescaling(scale, offset)(image)
+        return layers.ReLU(max_value=1.0, name=name)(x)
+
+    outputs = {"sector": levels("sector", 4.0, 0.0), "text": levels("text", 1.5, -0.9)}
+    return keras.Model(image, outputs)
 
 
 def images_of(model, pictures):

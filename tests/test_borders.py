@@ -4,10 +4,10 @@ import json
 import shutil
 
 import cv2
-import keras
 import numpy as np
 import pytest
 from check import check_arch, fails
+from looking import finding
 from PIL import Image
 from tables import blobs, write_folder
 
@@ -25,12 +25,14 @@ from thyroid_keras.data.borders import (
     split_views,
 )
 from thyroid_keras.data.borders.batches import ScreenBatches
+from thyroid_keras.data.borders.removal import fill
 from thyroid_keras.data.borders.screens import Screen, compose, insides
 from thyroid_keras.data.phantom import phantom
 from thyroid_keras.data.samples import Sample, SampleTable
 from thyroid_keras.data.store import PixelStore
 from thyroid_keras.loading import ModelError
 from thyroid_keras.runs import read_csv
+from thyroid_keras.serving.signatures import answer
 
 NETWORK = {"image_shape": (32, 48, 1), "stage_filters": (4, 5, 6)}
 TINY = ["image_size=32,48", "stage_filters=4,5,6", "screens=16", "val_screens=8", "batch_size=8",
@@ -49,21 +51,11 @@ def screens(views):
     return [compose(views, np.random.default_rng([7, i])) for i in range(24)]
 
 
-def knowing():
-    """A network that takes what is not black for the sector, and what is white for text."""
-    image = keras.Input((64, 80, 1), name="image")
-    outputs = {
-        "sector": keras.layers.Rescaling(4.0, name="sector")(image),
-        "text": keras.layers.Rescaling(1.5, -0.9, name="text")(image),
-    }
-    return keras.Model(image, outputs)
-
-
 @pytest.fixture(scope="module")
 def network(tmp_path_factory):
     """A network that finds borders, as a file."""
     path = tmp_path_factory.mktemp("network") / "borders.keras"
-    knowing().save(path)
+    finding().save(path)
     return path
 
 
@@ -163,6 +155,35 @@ def test_removal_blackens_outside_and_fills_inside(views):
         assert np.array_equal(found[apart], picture[apart])
 
 
+def test_a_hole_is_filled_layer_by_layer_from_what_is_known():
+    rng = np.random.default_rng(0)
+    for trial in range(20):
+        image = rng.integers(0, 256, (14, 17, 3), np.uint8)
+        hole = rng.random((14, 17)) < 0.6
+        known = ~hole & (rng.random((14, 17)) < 0.3)
+        if trial == 0:
+            hole[:], known[:] = True, False  # nothing to fill from
+        found = fill(image, known, hole)
+        assert np.array_equal(found, filled_by_hand(image, known, hole))
+        assert np.array_equal(fill(image[..., 0], known, hole), found[..., 0])
+
+
+def filled_by_hand(image, known, hole):
+    """`fill`, pixel by pixel as its docstring says."""
+    out, known = np.where(known[..., None], image, 0).astype(int), known.copy()
+
+    def window(values, y, x, reach):
+        return values[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1]
+
+    while layer := [
+        at for at in zip(*np.nonzero(hole & ~known), strict=True) if window(known, *at, 1).any()
+    ]:
+        means = [window(out, *at, 3)[window(known, *at, 3)].mean(0) for at in layer]
+        for at, mean in zip(layer, means, strict=True):
+            out[at], known[at] = np.floor(mean + 0.5), True
+    return out
+
+
 def test_screens_tell_the_truth_about_themselves(views, screens):
     bright = [np.full((100, 100), 200, np.uint8)]
     assert all(s.image.shape == s.sector.shape == s.text.shape == (360, 560) for s in screens)
@@ -236,7 +257,7 @@ def test_a_network_that_knows_removes_what_it_finds(views):
     picture[20:100, 30:130] = 120
     picture[114:122, 146:154] = 120  # a speck
     picture[50:60, 60:70] = 255
-    found = BorderRemover(knowing())(picture)
+    found = BorderRemover(finding())(picture)
     assert not any(part.any() for part in (found[:16], found[:, :26], found[104:]))
     assert (found[30:45, 40:120] == 120).all() and found[45:65, 55:75].max() < 140
 
@@ -244,7 +265,7 @@ def test_a_network_that_knows_removes_what_it_finds(views):
 def test_a_network_of_grey_levels_leaves_no_colours(views):
     picture = np.repeat(views[0][..., None], 3, axis=2)
     picture[60:71, 90] = (0, 200, 220)
-    found = BorderRemover(knowing())(picture)
+    found = BorderRemover(finding())(picture)
     assert np.ptp(found[60:71, 90], axis=-1).max() < 20
 
 
@@ -332,7 +353,14 @@ def test_a_run_reads_every_picture_without_borders(network, tmp_path, capsys):
         assert said == pytest.approx(known, abs=1e-5)
     assert {"largest", "features"} < set(metrics["shortcuts"])
     assert "outside the sector" in (run / "report.html").read_text()
-    assert "borders=" in fails(export.main, [run, "--to", tmp_path / "x"], capsys)
+    export.main([str(run), "--to", str(tmp_path / "served" / "sononet")])
+    asked = [(data / row["image"]).read_bytes() for row in rows]
+    served = answer(tmp_path / "served" / "sononet" / "1", asked)["probabilities"][:, 0]
+    assert served == pytest.approx([float(row["p_calcification"]) for row in rows], abs=1e-5)
+    card = (tmp_path / "served" / "sononet" / "1" / "README.md").read_text()
+    assert "borders are removed" in card
+    on_phones = [run, "--format", "litert", "--to", tmp_path / "x"]
+    assert "borders=" in fails(export.main, on_phones, capsys)
     missing = ["--arch", "ds_agnet", "--set", "borders=nowhere.keras"]
     assert "nowhere.keras: no such file" in fails(train.main, missing, capsys)
 

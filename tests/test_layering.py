@@ -64,8 +64,8 @@ MAY_IMPORT = {
     "recording": {"recipes", "runs", "training"},
     "benchmarking": LOW | LEARNING | {"preparation"},
     "client": set(),
-    "serving": {"answers", "archs", "client", "data", "explain", "folding", "layers", "loading"}
-    | {"prediction", "runs"},
+    "serving": {"answers", "archs", "borders", "client", "data", "explain", "folding", "layers"}
+    | {"loading", "prediction", "runs"},
     "litert": LOW | LEARNING | {"inspection", "prediction", "preparation", "serving", "transfer"},
     "tables": LOW
     | LEARNING
@@ -96,8 +96,9 @@ ONLY_IN = {
     "tensorflow": {"_quiet", "layers/batch_norm", "layers/joined_conv", "data/pipeline",
                    "training/backend", "training/adam", "training/sgd", "benchmarking/profile",
                    "litert/convert", "litert/interpreter", "litert/structure",
-                   "serving/decode", "serving/maps", "serving/octets", "serving/resize",
-                   "serving/server_files", "serving/signatures", "serving/upright"},
+                   "serving/borders", "serving/decode", "serving/maps", "serving/octets",
+                   "serving/resize", "serving/server_files", "serving/signatures",
+                   "serving/upright"},
     "jax": {"training/backend", "training/distribution"},
     "pydicom": {"data/dicom"},
     "sklearn": {"metrics/classification", "data/dealing", "shortcuts/judging",

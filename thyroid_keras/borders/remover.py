@@ -7,13 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from thyroid_keras.data.borders import (
-    find_colours,
-    remove,
-    remove_classical,
-    split_views,
-    to_grey,
-)
+from thyroid_keras.data.augment import GREY_LEVEL
+from thyroid_keras.data.borders import find_colours, remove, remove_classical, split_views
+from thyroid_keras.data.decode import decode
 from thyroid_keras.data.resize import resize
 from thyroid_keras.folding import fold_batch_norm
 from thyroid_keras.loading import ModelError, load
@@ -21,9 +17,10 @@ from thyroid_keras.runs import write_bytes
 
 METHODS = ("none", "classical")
 VIEWS = ("keep", "split")
-# a lost edge costs more than a black one gained, a stroke that stays more than speckle filled
-SECTOR_AT, TEXT_AT = 0.3, 0.05
-_MIN_SHARE = 0.25  # of the largest part of the sector
+# of 255; a lost edge costs more than a black one gained, a stroke that stays more than speckle
+# filled
+SECTOR_AT, TEXT_AT = 77, 13
+MIN_SHARE = 4  # parts of the sector smaller than one MIN_SHARE-th of the largest are none
 KEPT = "borders.keras"  # in the folder of a run that removed borders by a network
 
 
@@ -45,14 +42,17 @@ class BorderRemover:
     def find(self, image):
         """Returns sector and text of a picture, two bool `(H, W)`; colours by `find_colours`."""
         _, *size, channels = self.model.input_shape
-        pixels = np.float32(resize(to_grey(image), size)) / 255
-        pixels = np.repeat(pixels[None, ..., None], channels, axis=-1)
+        grey = resize(decode(image), size)
+        pixels = np.repeat(grey[None, ..., None], channels, axis=-1) * GREY_LEVEL
         with self._lock:
             found = self.model.predict_on_batch(pixels)
-        shape = image.shape[1::-1]
-        sector, text = (cv2.resize(found[name][0, ..., 0], shape) for name in ("sector", "text"))
-        sector = _whole_parts(sector >= SECTOR_AT)
-        return sector, (text >= TEXT_AT) | find_colours(image, sector)
+        # as 256 levels, whose resizing is the same everywhere
+        sector, text = (
+            np.rint(255 * found[name][0, ..., 0]).astype(np.uint8) for name in ("sector", "text")
+        )
+        shape = image.shape[:2]
+        sector = resize(_whole_parts(sector), shape) >= SECTOR_AT
+        return sector, (resize(text, shape) >= TEXT_AT) | find_colours(image, sector)
 
 
 def finds_borders(model):
@@ -128,11 +128,22 @@ def borders_in(run, borders):
     return str(kept) if borders not in METHODS and kept.exists() else borders
 
 
-def _whole_parts(sector):
-    """A sector without holes and specks; everything where nothing was found."""
-    parts = cv2.findContours(sector.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
-    areas = [cv2.contourArea(part) for part in parts]
-    kept = [p for p, a in zip(parts, areas, strict=True) if a >= _MIN_SHARE * max(areas) and a > 0]
-    if not kept:
-        return np.ones_like(sector)
-    return cv2.drawContours(np.zeros(sector.shape, np.uint8), kept, -1, 1, cv2.FILLED) > 0
+def _whole_parts(levels):
+    """Levels of the sector without holes and specks; everything where nothing was found."""
+    inside = levels >= SECTOR_AT
+    _, parts = _parts(~inside)
+    around = np.unique(np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))
+    filled = inside | ~np.isin(parts, around)
+    areas, parts = _parts(filled)
+    kept = filled & (MIN_SHARE * areas >= areas.max())[parts]
+    if not kept.any():
+        return np.full_like(levels, 255)
+    return np.where(kept & ~inside, 255, np.where(inside & ~kept, 0, levels)).astype(np.uint8)
+
+
+def _parts(mask):
+    """Areas of the parts of a mask that hang together by their sides, and whose each pixel is."""
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    areas = stats[:, cv2.CC_STAT_AREA]
+    areas[0] = 0  # what is not in the mask
+    return areas, parts

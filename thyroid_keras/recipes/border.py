@@ -128,6 +128,6 @@ PAPERS = BorderRecipe(arch="border_unet", procedure=learn_borders)
 RECIPES = {
     "border_unet": {
         "paper": PAPERS,
-        "quick": dataclasses.replace(PAPERS, scale="quick", epochs=14, screens=768),
+        "quick": dataclasses.replace(PAPERS, scale="quick", epochs=24, screens=1024),
     }
 }

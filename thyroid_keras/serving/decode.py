@@ -59,11 +59,11 @@ def _png(data, header, name, channels):
     def over_black():
         rgba = tf.io.decode_png(data, channels=4)
         rgb, alpha = tf.cast(rgba[..., :3], tf.int32), tf.cast(rgba[..., 3:], tf.int32)
-        return _as(channels, tf.cast((rgb * alpha + 127) // 255, tf.uint8))
+        return as_channels(channels, tf.cast((rgb * alpha + 127) // 255, tf.uint8))
 
     def opaque():
         # with four channels TensorFlow makes shallow pictures nearly transparent
-        return _as(channels, tf.io.decode_png(data, channels=3))
+        return as_channels(channels, tf.io.decode_png(data, channels=3))
 
     has_alpha = keyed | (color_type == 4) | (color_type == 6)
     cases = [((depth == 16) & (color_type == 0), deep_grey), (has_alpha, over_black)]
@@ -116,7 +116,7 @@ def _bmp(data, header, name, channels):
         rgb = tf.cast(palette[:colors, 2::-1], tf.uint8)
         return tf.gather(rgb, tf.cast(pixels[..., 0], tf.int32))
 
-    return _as(channels, tf.cond(paletted, by_palette, lambda: pixels[..., :3]))
+    return as_channels(channels, tf.cond(paletted, by_palette, lambda: pixels[..., :3]))
 
 
 def _has_pixels(width, height):
@@ -128,7 +128,8 @@ def _fits(width, height):
     return (width <= MAX_PIXELS) & (height <= MAX_PIXELS) & (width * height <= MAX_PIXELS)
 
 
-def _as(channels, rgb):
+def as_channels(channels, rgb):
+    """An RGB picture, uint8 `(H, W, 3)`, with 1 or 3 channels: grey by Pillow's luma, or itself."""
     return rgb if channels == 3 else _grey(rgb)
 
 

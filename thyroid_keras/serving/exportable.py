@@ -3,9 +3,9 @@
 import re
 
 from thyroid_keras.archs import list_archs
+from thyroid_keras.borders.remover import METHODS
 from thyroid_keras.runs import RunError
 
-AS_STORED = {"borders": "none", "views": "keep"}
 FITTED = ("pixel_classifier",)  # which no builder builds
 
 
@@ -14,12 +14,13 @@ def model_name(config):
     return re.sub(r"\W+", "_", config["arch"])
 
 
-def check_exportable(run, config):
+def check_exportable(run, config, *, removes_borders):
     """Refuses a run whose model could not, or should not, answer elsewhere as `predict` does.
 
     Args:
         run: `Run`.
         config: content of its `config.json`.
+        removes_borders: whether what is exported can remove borders by a network.
 
     Raises:
         RunError: with the reason and the way out.
@@ -36,12 +37,18 @@ def check_exportable(run, config):
             f"{run.config}: names a network that is not known; choose a run that `train` wrote. "
             f"Received: arch={arch!r}"
         )
-    faults = [f"{k}={recipe[k]}" for k, plain in AS_STORED.items() if recipe.get(k, plain) != plain]
+    borders, views = recipe.get("borders", "none"), recipe.get("views", "keep")
+    faults = []
+    if borders != "none" and not (removes_borders and borders not in METHODS):
+        faults.append(f"borders={borders}")
+    if views != "keep":
+        faults.append(f"views={views}")
     if arch == "border_unet":
         faults.append("arch=border_unet")
     if faults:
         raise RunError(
-            f"{run.folder}: what is exported reads pictures as they are stored, and names "
-            "classes. Ask this run by `predict` or `borders`, or train one without. "
-            f"Received: {', '.join(faults)}"
+            f"{run.folder}: what is exported answers each picture once and names classes, and "
+            "removes borders where they are removed by a network (a SavedModel) or not at all. "
+            "Ask this run by `predict` or `borders`, or train one with borders=RUN, of a "
+            f"border_unet, or without. Received: {', '.join(faults)}"
         )

@@ -11,6 +11,11 @@ SCALING = (
     "0 where a map is the same everywhere. `class_map` is what speaks for the class that is named; "
     "`mask` is 0 and 255, as `predict` writes it."
 )
+BORDERS = (
+    "What a scanner draws around and over the ultrasound, its borders, is part of no answer: the "
+    "borders are removed from encoded pictures by a network of their own. `serve_tensor` takes an "
+    "image without borders."
+)
 NO_PICTURES = "There is no signature `explain`: the network has neither maps nor a mask to show."
 
 
@@ -58,6 +63,7 @@ def card_page(name, card):
             "| signature | outputs |\n|---|---|",
             *(f"| `{key}` | {', '.join(found)} |" for key, found in card["signatures"].items()),
             f"\n{pictures}",
+            *([f"\n{BORDERS}"] if (card["recipe"] or {}).get("borders", "none") != "none" else []),
             "\nThe files in `assets.extra` are for a server and for programs.\n",
         ]
     )

@@ -8,24 +8,25 @@ def resize(image, size):
 
     Args:
         image: uint8 `(H, W, C)`, H and W dynamic.
-        size: `(height, width)`, ints.
+        size: `(height, width)`, ints or scalars int64.
 
     Returns:
         uint8 `(height, width, C)`.
     """
-    height, width = size
+    height, width = (tf.convert_to_tensor(side, tf.int64) for side in size)
     rows, columns = tf.unstack(tf.shape(image, out_type=tf.int64)[:2])
 
     def shrunk():
-        return _resized(image, size, _area_sums, rows * columns)
+        return _resized(image, (height, width), _area_sums, rows * columns)
 
     def grown():
-        return _resized(image, size, _bilinear_sums, 4 * height * width)
+        return _resized(image, (height, width), _bilinear_sums, 4 * height * width)
 
     same = (rows == height) & (columns == width)
     shrinks = (rows >= height) & (columns >= width)
     image = tf.case([(same, lambda: image), (shrinks, shrunk)], default=grown)
-    return tf.ensure_shape(image, (height, width, None))
+    static = [side if isinstance(side, int) else None for side in size]
+    return tf.ensure_shape(image, (*static, None))
 
 
 def _resized(image, size, along_rows, scale):
@@ -48,7 +49,7 @@ def _area_sums(image, length):
     rows = tf.shape(image, out_type=tf.int64)[0]
     edges = tf.range(length + 1, dtype=tf.int64) * rows
     stretch = (tf.range(1, rows + 1, dtype=tf.int64) * length - 1) // rows
-    whole = length * tf.math.segment_sum(image, stretch)
+    whole = tf.cast(length, tf.float64) * tf.math.segment_sum(image, stretch)
     shared = _column(edges % length) * tf.gather(image, tf.minimum(edges // length, rows - 1))
     return whole - shared[:-1] + shared[1:]
 
@@ -61,7 +62,7 @@ def _bilinear_sums(image, length):
     lower = tf.gather(image, tf.clip_by_value(below, 0, last))
     upper = tf.gather(image, tf.clip_by_value(below + 1, 0, last))
     lower, upper = tf.cast(lower, tf.float64), tf.cast(upper, tf.float64)
-    return (2 * length - weight) * lower + weight * upper
+    return (tf.cast(2 * length, tf.float64) - weight) * lower + weight * upper
 
 
 def _column(values):

@@ -7,12 +7,13 @@ import tensorflow as tf
 from thyroid_keras.answers import label_of
 from thyroid_keras.data.augment import GREY_LEVEL
 from thyroid_keras.prediction import input_size
-from thyroid_keras.serving.decode import decode
+from thyroid_keras.serving.borders import remove_borders
+from thyroid_keras.serving.decode import as_channels, decode
 from thyroid_keras.serving.maps import drawings, explains, with_explanation
 from thyroid_keras.serving.resize import resize
 
 
-def write_signatures(path, model, class_names, threshold, mask_threshold=0.5):
+def write_signatures(path, model, class_names, threshold, mask_threshold=0.5, borders=None):
     """Writes a model as a TensorFlow SavedModel with two signatures, or three.
 
     `serving_default` takes `image_bytes` `(N,)`, encoded pictures of any size, see
@@ -30,6 +31,8 @@ def write_signatures(path, model, class_names, threshold, mask_threshold=0.5):
         threshold: at or above which the second of two classes is named; more classes:
             the likeliest.
         mask_threshold: at or above which a pixel is in the mask.
+        borders: `keras.Model` that finds the borders, which are removed from encoded
+            pictures first; `None`: they stay.
 
     Returns:
         Dict from the name of each signature to the sorted names of its outputs.
@@ -44,7 +47,7 @@ def write_signatures(path, model, class_names, threshold, mask_threshold=0.5):
 
     @tf.function(input_signature=[encoded], autograph=False)
     def read(image_bytes):
-        return _read(image_bytes, size, channels)
+        return _read(image_bytes, size, channels, borders)
 
     @tf.function(input_signature=[decoded], autograph=False)
     def serve_tensor(image):
@@ -74,13 +77,15 @@ def write_signatures(path, model, class_names, threshold, mask_threshold=0.5):
     return {name: sorted(function.structured_outputs) for name, function in traced.items()}
 
 
-def _read(image_bytes, size, channels):
+def _read(image_bytes, size, channels, borders):
     """Encoded pictures as images in [0, 1]."""
 
     def one(numbered):
         index, data = numbered
         name = tf.strings.format("image_bytes[{}]", index)
-        return resize(decode(data, name, channels), size)
+        if borders is None:
+            return resize(decode(data, name, channels), size)
+        return resize(as_channels(channels, remove_borders(decode(data, name, 3), borders)), size)
 
     # decoders have no other home, and a large picture fits no accelerator
     with tf.device("/CPU:0"):

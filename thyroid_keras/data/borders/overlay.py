@@ -5,9 +5,10 @@ import numpy as np
 
 from thyroid_keras.data.borders.sector import to_grey
 
-_COLOURED = 32  # difference of channels; tissue is grey
-_TINGED = 10  # what is left of a colour at the edge of a stroke
-_DOPPLER = 0.02  # of the sector; more colour than that is blood flow
+COLOURED = 32  # difference of channels; tissue is grey
+TINGED = 10  # what is left of a colour at the edge of a stroke
+DOPPLER = 0.02  # of the sector; more colour than that is blood flow
+NEAR_PX = 7  # side of the square about a coloured pixel in which its strokes' edges lie
 _STROKE_PX = 5  # strokes are thinner
 _SHARP = 70  # grey levels from one column to the next, which no beam can draw
 _BRIGHT = 150
@@ -51,11 +52,11 @@ def find_colours(image, sector):
     if image.ndim == 2:
         return np.zeros_like(sector)
     spread = image.max(2).astype(int) - image.min(2)
-    strong = (spread >= _COLOURED) & sector
-    if not 0 < np.count_nonzero(strong) <= _DOPPLER * np.count_nonzero(sector):
+    strong = (spread >= COLOURED) & sector
+    if not 0 < np.count_nonzero(strong) <= DOPPLER * np.count_nonzero(sector):
         return np.zeros_like(sector)
-    near = cv2.dilate(strong.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
-    return near & (spread >= _TINGED) & sector
+    near = cv2.dilate(strong.astype(np.uint8), np.ones((NEAR_PX, NEAR_PX), np.uint8)) > 0
+    return near & (spread >= TINGED) & sector
 
 
 def _strokes(grey):

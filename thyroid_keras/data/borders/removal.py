@@ -6,7 +6,8 @@ import numpy as np
 from thyroid_keras.data.borders.overlay import find_overlay
 from thyroid_keras.data.borders.sector import find_sector
 
-_REACH_PX = 3  # from which a hole is filled
+FILL_PX = 7  # side of the square whose mean a hole's rim is filled with
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
 def remove(image, sector, overlay):
@@ -22,11 +23,40 @@ def remove(image, sector, overlay):
     Returns:
         uint8 array of the image's shape.
     """
-    image = np.where(sector if image.ndim == 2 else sector[..., None], image, np.uint8(0))
-    hole = sector & overlay
+    return fill(image, sector & ~overlay, sector & overlay)
+
+
+def fill(image, known, hole):
+    """Fills a hole from what is known around it, one layer of pixels after the other.
+
+    A layer is what has something known among its eight neighbours; each of its pixels
+    becomes the mean of what is known in the `FILL_PX` square about it, rounded half up, and
+    is known to the next layer. `serving.borders` says the same in TensorFlow.
+
+    Args:
+        image: uint8 `(H, W)` or `(H, W, C)`.
+        known, hole: bool `(H, W)`, apart from each other.
+
+    Returns:
+        uint8 array of the image's shape, 0 in what is neither known nor joined to it by the
+        hole.
+    """
+    filled = np.where(known if image.ndim == 2 else known[..., None], image, np.uint8(0))
     if not hole.any():
-        return image
-    return cv2.inpaint(image, hole.astype(np.uint8), _REACH_PX, cv2.INPAINT_TELEA)
+        return filled
+    left, top, width, height = cv2.boundingRect(hole.astype(np.uint8))
+    near = np.s_[
+        max(top - FILL_PX, 0) : top + height + FILL_PX,
+        max(left - FILL_PX, 0) : left + width + FILL_PX,
+    ]
+    part, known, hole = filled[near], known[near].astype(np.uint8), hole[near].astype(np.uint8)
+    while (layer := cv2.dilate(known, _NEIGHBOURS) & hole & ~known).any():
+        total, count = _sums(part), _sums(known)
+        count = count if image.ndim == 2 else count[..., None]
+        means = (2 * total + count) // np.maximum(2 * count, 1)
+        part[layer > 0] = means[layer > 0]
+        known |= layer
+    return filled
 
 
 def find_classical(image):
@@ -45,3 +75,9 @@ def find_classical(image):
 def remove_classical(image):
     """Returns the picture without what `find_classical` finds; see `remove`."""
     return remove(image, *find_classical(image))
+
+
+def _sums(planes):
+    """Sums over the `FILL_PX` square about each pixel; nothing lies outside the picture."""
+    box = (FILL_PX, FILL_PX)
+    return cv2.boxFilter(planes, cv2.CV_32S, box, normalize=False, borderType=cv2.BORDER_CONSTANT)
