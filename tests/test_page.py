@@ -12,8 +12,8 @@ import thyroid_keras as tk
 from thyroid_keras import export
 from thyroid_keras.data.decode import decode
 from thyroid_keras.data.resize import resize
+from thyroid_keras.explain import constant_maps
 from thyroid_keras.inspection import predict
-from thyroid_keras.litert.network import constant_maps
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 TOLERANCE = 1e-3

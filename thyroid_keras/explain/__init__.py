@@ -3,6 +3,7 @@
 from thyroid_keras.explain.attention import (
     attention_box,
     attention_maps,
+    constant_maps,
     gates,
     has_attention,
 )
@@ -10,6 +11,7 @@ from thyroid_keras.explain.class_map import (
     class_activation_map,
     evidence_map,
     has_class_map,
+    with_explanation,
     with_maps,
 )
 from thyroid_keras.explain.faithfulness import blur_sigma, perturbation_curves
@@ -34,6 +36,7 @@ __all__ = [
     "can_localise",
     "class_activation_map",
     "compare_maps",
+    "constant_maps",
     "evidence_map",
     "feature_layers",
     "find_box",
@@ -48,5 +51,6 @@ __all__ = [
     "resize_maps",
     "rule_of",
     "unit_maps",
+    "with_explanation",
     "with_maps",
 ]

@@ -59,8 +59,9 @@ def attention_maps(model, images, *, batch_size=16):
         dict from the name of the gate's layer to its map, float32 `(B, h, w)`; empty
         where the model has neither. Of an ensemble the mean over its members.
     """
-    each = [_maps(member, images, batch_size) for member in members(model)]
-    return {name: np.mean([maps[name] for maps in each], axis=0) for name in each[0]}
+    each = [_gate_maps(member, images, batch_size) for member in members(model)]
+    fixed = {name: np.stack([m] * len(images)) for name, m in constant_maps(model).items()}
+    return fixed | {name: np.mean([maps[name] for maps in each], axis=0) for name in each[0]}
 
 
 def gate_tensors(model):
@@ -72,24 +73,24 @@ def gate_tensors(model):
     }
 
 
-def global_maps(model):
-    """Returns the maps that are the same for every image, of a network, no ensemble.
+def constant_maps(model):
+    """Returns the maps that are the same for every image, those of global attention.
 
     Args:
-        model: `keras.Model`.
+        model: `keras.Model`; of an ensemble the mean over its members.
 
     Returns:
-        dict from the name of the layer `GlobalAttention` to its map `(1, H, W)`.
+        dict from the name of the map's layer to float32 `(H, W)`.
     """
-    return {x.name: x.map[..., 0] for x in model.layers if isinstance(x, GlobalAttention)}
-
-
-def _maps(model, images, batch_size):
-    fixed = {
-        name: np.repeat(keras.ops.convert_to_numpy(values), len(images), axis=0)
-        for name, values in global_maps(model).items()
-    }
-    return fixed | _gate_maps(model, images, batch_size)
+    each = [
+        {
+            x.name: ops.convert_to_numpy(x.map)
+            for x in member.layers
+            if isinstance(x, GlobalAttention)
+        }
+        for member in members(model)
+    ]
+    return {name: np.mean([maps[name] for maps in each], axis=0)[0, ..., 0] for name in each[0]}
 
 
 def _gate_maps(model, images, batch_size):

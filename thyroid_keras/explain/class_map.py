@@ -7,7 +7,7 @@ import numpy as np
 from keras import layers, ops
 
 from thyroid_keras.answers import class_probabilities, label_of
-from thyroid_keras.explain.attention import averaged, gates, members
+from thyroid_keras.explain.attention import averaged, gate_tensors, gates, members
 from thyroid_keras.layers import LAPClassifier
 from thyroid_keras.layers.lap import class_map
 
@@ -45,6 +45,27 @@ def with_maps(model):
         kappa^2-th of the share.
     """
     return averaged(model, _with_maps)
+
+
+def with_explanation(model):
+    """Returns a network that gives a model's answer and all that it shows in one pass.
+
+    Args:
+        model: `keras.Model`; of an ensemble everything is averaged over its members.
+
+    Returns:
+        `keras.Model` from the same images to a dict: what `with_maps` gives, the map
+        `(B, h, w)` of each other gate by its name, and `mask` `(B, H, W, 1)` where the model
+        draws one. Maps that no image changes are those of `constant_maps`.
+    """
+
+    def explained(member):
+        outputs = dict(_with_maps(member).output) | gate_tensors(member)
+        if isinstance(member.output, dict) and "mask" in member.output:
+            outputs["mask"] = member.output["mask"]
+        return keras.Model(member.input, outputs)
+
+    return averaged(model, explained)
 
 
 def class_activation_map(model, images, class_index=None, *, batch_size=16):

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import keras
 
+from thyroid_keras.explain import constant_maps
 from thyroid_keras.litert.card import describe, file_name, page_card, sentence, write_readme
-from thyroid_keras.litert.network import constant_maps, device_network
+from thyroid_keras.litert.network import device_network
 from thyroid_keras.litert.pictures import read_pictures
 from thyroid_keras.loading import load
 from thyroid_keras.runs import Run, RunError, write_bytes, write_json, write_text

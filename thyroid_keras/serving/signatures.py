@@ -6,10 +6,11 @@ import tensorflow as tf
 
 from thyroid_keras.answers import label_of
 from thyroid_keras.data.augment import GREY_LEVEL
+from thyroid_keras.explain import constant_maps, with_explanation
 from thyroid_keras.prediction import input_size
 from thyroid_keras.serving.borders import remove_borders
 from thyroid_keras.serving.decode import as_channels, decode
-from thyroid_keras.serving.maps import drawings, explains, with_explanation
+from thyroid_keras.serving.maps import drawings
 from thyroid_keras.serving.resize import resize
 
 
@@ -43,7 +44,7 @@ def write_signatures(path, model, class_names, threshold, mask_threshold=0.5, bo
     size, channels = input_size(model)
     encoded = tf.TensorSpec((None,), tf.string, name="image_bytes")
     decoded = tf.TensorSpec((None, *size, channels), tf.float32, name="image")
-    network = with_explanation(model)
+    network, constant = with_explanation(model), constant_maps(model)
 
     @tf.function(input_signature=[encoded], autograph=False)
     def read(image_bytes):
@@ -61,10 +62,10 @@ def write_signatures(path, model, class_names, threshold, mask_threshold=0.5, bo
     def explain(image_bytes):
         found = network(read(image_bytes), training=False)
         answers, chosen = _answers(found["label"], class_names, threshold)
-        return answers | drawings(model, found, chosen, mask_threshold)
+        return answers | drawings(found, constant, chosen, size, mask_threshold)
 
     signatures = {"serving_default": serving_default, "serve_tensor": serve_tensor}
-    if explains(model):
+    if constant or set(network.output) != {"label"}:
         signatures["explain"] = explain
     traced = {name: function.get_concrete_function() for name, function in signatures.items()}
     module = tf.Module()
