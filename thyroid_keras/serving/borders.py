@@ -80,43 +80,53 @@ def _highest(numbers, runs):
 
 def _colours(image, sector):
     """`data.borders.find_colours`."""
-    spread = tf.cast(tf.reduce_max(image, -1) - tf.reduce_min(image, -1), tf.int32)
+    red, green, blue = tf.unstack(tf.cast(image, tf.int32), axis=-1)
+    highest = tf.maximum(tf.maximum(red, green), blue)
+    spread = highest - tf.minimum(tf.minimum(red, green), blue)
     strong = (spread >= COLOURED) & sector
     many, whole = (tf.cast(tf.math.count_nonzero(mask), tf.float64) for mask in (strong, sector))
-    drawn = (many > 0) & (many <= DOPPLER * whole)
-    return drawn & _widened(strong, NEAR_PX) & (spread >= TINGED) & sector
+
+    def drawn():
+        planes = tf.cast(strong, tf.float32)[None, ..., None]
+        near = tf.nn.max_pool2d(planes, NEAR_PX, 1, "SAME")[0, ..., 0] > 0
+        return near & (spread >= TINGED) & sector
+
+    is_drawn = (many > 0) & (many <= DOPPLER * whole)
+    return tf.cond(is_drawn, drawn, lambda: tf.zeros_like(sector))
 
 
 def _fill(image, known, hole):
-    """`data.borders.fill`."""
-    planes = tf.where(known[..., None], tf.cast(image, tf.float32), 0.0)
+    """`data.borders.fill`, of whose layers each is told, and filled, pixel by pixel."""
+    reach = FILL_PX // 2
+    known = tf.cast(known, tf.int32)[..., None]
+    # with a fourth channel that says what is known, and a rim, lest windows leave the picture
+    planes = tf.concat([tf.cast(image, tf.int32) * known, known], -1)
+    planes = tf.pad(planes, [[reach, reach], [reach, reach], [0, 0]])
+    shape = tf.shape(planes)
+    width = shape[1]
+    left = tf.cast(tf.where(hole), tf.int32) + reach
+    left = left[:, 0] * width + left[:, 1]
 
-    def layer_of(known):
-        return _widened(known, 3) & hole & ~known
+    def window(values, centres, reach):
+        """Sums over the squares about pixels, a place of the square after the other."""
+        steps = range(-reach, reach + 1)
+        return sum(tf.gather(values, centres + y * width + x) for y in steps for x in steps)
 
-    def step(planes, known, layer):
-        count = _sums(tf.cast(known, tf.float32)[..., None])
-        # whole numbers below 2**24, which float32 adds up without rounding in any order
-        total, count = tf.cast(_sums(planes), tf.int32), tf.cast(count, tf.int32)
-        means = tf.cast((2 * total + count) // tf.maximum(2 * count, 1), tf.float32)
-        known |= layer
-        return tf.where(layer[..., None], means, planes), known, layer_of(known)
+    def step(planes, left, filled):
+        near = window(planes[:, 3], left, 1) > 0
+        layer = left[near]
+        total = window(planes, layer, reach)
+        count = total[:, 3:]
+        means = (2 * total[:, :3] + count) // tf.maximum(2 * count, 1)
+        pixels = tf.concat([means, tf.ones_like(count)], -1)
+        planes = tf.tensor_scatter_nd_update(planes, layer[:, None], pixels)
+        return planes, left[~near], tf.size(layer)
 
-    state = tf.while_loop(
-        lambda planes, known, layer: tf.reduce_any(layer), step, (planes, known, layer_of(known))
+    planes, *_ = tf.while_loop(
+        lambda planes, left, filled: (filled > 0) & (tf.size(left) > 0),
+        step,
+        (tf.reshape(planes, [-1, 4]), left, 1),
+        shape_invariants=(tf.TensorShape([None, 4]), tf.TensorShape([None]), tf.TensorShape([])),
     )
-    return tf.cast(state[0], tf.uint8)
-
-
-def _sums(planes):
-    """Sums over the `FILL_PX` square about each pixel; nothing lies outside the picture."""
-    for window in ((FILL_PX, 1), (1, FILL_PX)):
-        ones = tf.ones((*window, planes.shape[-1], 1))
-        planes = tf.nn.depthwise_conv2d(planes[None], ones, [1, 1, 1, 1], "SAME")[0]
-    return planes
-
-
-def _widened(mask, side):
-    """A mask with all that lies in a square about one of its pixels."""
-    planes = tf.cast(mask, tf.float32)[None, ..., None]
-    return tf.nn.max_pool2d(planes, side, 1, "SAME")[0, ..., 0] > 0
+    planes = tf.reshape(planes, shape)[reach:-reach, reach:-reach, :3]
+    return tf.cast(planes, tf.uint8)
