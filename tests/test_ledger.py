@@ -173,6 +173,11 @@ def test_all_tables_end_with_the_minutes_and_with_a_ledger(tmp_path, capsys):
     assert (tmp_path / "claims-quick" / "claims.md").exists()
 
 
+def test_the_ledger_of_an_empty_folder_says_so(tmp_path, capsys):
+    command.main(["claims", "--out", str(tmp_path), "--scale", "quick"])
+    assert f"{tmp_path}: holds no finished row" in capsys.readouterr().out
+
+
 def test_all_tables_take_no_options_of_one(tmp_path, capsys):
     for words in (["claims", "--minutes", "3"], ["all", "--data", str(tmp_path)]):
         with pytest.raises(SystemExit) as left:

@@ -53,6 +53,11 @@ def write_claims(*, out="tables", scale=None, seed=0, say=print):
     scale = chosen_scale(scale)
     refuse(seed_problems(seed))
     entries = judge_all(out, scale, seed)
+    if not any(entry.evidence for entry in entries):
+        say(
+            f"{out}: holds no finished row of a table of the {scale} scale. `table all` makes the "
+            "tables, `--list` names them, `--out` is the folder that they are in."
+        )
     run = Run(pathlib.Path(out) / f"claims-{scale}")
     write_csv(run.folder / "claims.csv", [line for entry in entries for line in _csv(entry)])
     rows = [row for entry in entries for row in _rows(entry)]
