@@ -170,7 +170,7 @@ def test_a_hole_is_filled_layer_by_layer_from_what_is_known():
 
 def filled_by_hand(image, known, hole):
     """`fill`, pixel by pixel as its docstring says."""
-    out, known = np.where(known[..., None], image, 0).astype(int), known.copy()
+    out, first, known = np.where(known[..., None], image, 0).astype(int), known, known.copy()
 
     def window(values, y, x, reach):
         return values[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1]
@@ -181,6 +181,8 @@ def filled_by_hand(image, known, hole):
         means = [window(out, *at, 3)[window(known, *at, 3)].mean(0) for at in layer]
         for at, mean in zip(layer, means, strict=True):
             out[at], known[at] = np.floor(mean + 0.5), True
+    if first.any():
+        out[hole & ~known] = np.floor(image[first].mean(0) + 0.5)
     return out
 
 

@@ -346,7 +346,7 @@ def folder(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("run") / "run"
     words = ["--data", data / "one.npz", data / "two.npz", "--features", "mobilenet"]
     words += ["--weights", "none", "--alpha", 0.25, "--image-size", 32, "--copies", 1]
-    words += ["--folds", 2, "--kernel", "rbf", "--augment-before-split"]
+    words += ["--folds", 2, "--kernel", "rbf", "--scale", "--augment-before-split"]
     words += ["--out", out, "--cache", out.parent / "cache"]
     command.main([str(word) for word in words])
     return out
@@ -444,7 +444,8 @@ def test_pictures_are_predicted_by_the_classifier_of_all_images(folder, data, tm
     made = extract(network, dealt.table, copies=1, cache=cache)
     assert made.computed == 0  # what was saved is the very network
     names = dealt.table.class_names
-    fitted = fit_svm(made.features, dealt.table.labels, dealt.groups, names, kernel="rbf")
+    options = {"kernel": "rbf", "scale": True}
+    fitted = fit_svm(made.features, dealt.table.labels, dealt.groups, names, **options)
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     for i, sample in enumerate(twins().samples[:5]):

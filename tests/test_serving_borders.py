@@ -5,19 +5,23 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from check import fails
 from looking import finding
 from tables import encode
 
 import thyroid_keras as tk
 from thyroid_keras.answers import class_probabilities
 from thyroid_keras.borders import BorderRemover
+from thyroid_keras.borders import __main__ as borders_command
 from thyroid_keras.data.augment import GREY_LEVEL
+from thyroid_keras.data.borders.removal import MOST_LAYERS, fill
 from thyroid_keras.data.borders.screens import compose
 from thyroid_keras.data.decode import load_sample
 from thyroid_keras.data.phantom import phantom
+from thyroid_keras.data.pictures import ImageError
 from thyroid_keras.data.samples import Sample
 from thyroid_keras.folding import fold_batch_norm
-from thyroid_keras.serving.borders import remove_borders
+from thyroid_keras.serving.borders import _fill, remove_borders
 from thyroid_keras.serving.signatures import answer, write_signatures
 
 SHARP = 100  # what logits are multiplied by, lest a random network be undecided everywhere
@@ -57,9 +61,11 @@ def pictures():
     doppler[40:120, 40:120, 0] = 255
     written = coloured.copy()
     cv2.putText(written, "DIST 4B", (60, 120), cv2.FONT_HERSHEY_SIMPLEX, 1, (255, 255, 255), 3)
+    smooth = np.repeat(views[1][..., None], 3, axis=2)
+    cv2.putText(smooth, "+1", (70, 90), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (0, 220, 90), 1, cv2.LINE_AA)
     noise = [rng.integers(0, 256, shape, np.uint8) for shape in ((20, 30), (1, 1, 3), (70, 33, 3))]
     flat = [np.full((90, 70), level, np.uint8) for level in (0, 255)]
-    return [*screens, coloured, doppler, written, *noise, *flat]
+    return [*screens, coloured, doppler, written, smooth, *noise, *flat]
 
 
 @pytest.mark.parametrize(
@@ -81,6 +87,45 @@ def test_the_graph_removes_what_the_remover_removes(network):
             expected, picture = (np.repeat(x[..., None], 3, axis=2) for x in (expected, picture))
         np.testing.assert_array_equal(removes(picture).numpy(), expected)
     assert changed >= 8 and filled >= 4
+
+
+def test_what_no_stroke_leaves_is_filled_with_the_mean():
+    image = np.random.default_rng(0).integers(0, 256, (150, 110, 3), np.uint8)
+    known, hole = np.zeros((2, *image.shape[:2]), bool)
+    known[:20], hole[20:120], hole[130:, :50] = True, True, True
+    expected = fill(image, known, hole)
+    mean = np.floor(image[:20].mean((0, 1)) + 0.5)
+    assert (expected[20 + MOST_LAYERS : 120] == mean).all() and (expected[130:, :50] == mean).all()
+    assert (expected[20 : 20 + MOST_LAYERS] != mean).any() and not expected[120:130].any()
+    np.testing.assert_array_equal(_fill(image, known, hole), expected)
+    nothing = np.zeros_like(known)
+    for found in (fill(image, nothing, hole), _fill(image, nothing, hole)):
+        assert not np.any(found)
+
+
+def test_a_few_pixels_are_no_sector():
+    remover = BorderRemover(finding())
+    picture = np.zeros((64, 80), np.uint8)
+    picture[20:30, 20:40] = 120  # a twentieth of it is 256 pixels
+    assert remover.find(picture)[0].all()
+    picture[20:33, 20:40] = 120
+    assert remover.find(picture)[0].sum() == 13 * 20
+
+
+def test_too_large_a_screen_is_refused_everywhere(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("thyroid_keras.data.pictures.MAX_SCREEN_PIXELS", 30_000)
+    monkeypatch.setattr("thyroid_keras.serving.signatures.MAX_SCREEN_PIXELS", 30_000)
+    fits, wide = (np.zeros((150, width), np.uint8) for width in (200, 201))
+    (tmp_path / "wide.png").write_bytes(encode(wide))
+    said = fails(borders_command.main, [tmp_path / "wide.png", "--out", tmp_path / "out"], capsys)
+    assert "wide.png: has 201x150 pixels, and borders are removed from at most" in said
+    with pytest.raises(ImageError, match="a: has 201x150"):
+        load_sample(Sample(name="a", image=wide, label=0, group=""), clean=BorderRemover(finding()))
+    model = tk.build("sononet", image_shape=(32, 32, 1), filters=2, num_classes=2)
+    write_signatures(tmp_path / "1", fold_batch_norm(model), ("a", "b"), 0.5, borders=finding())
+    answer(tmp_path / "1", [encode(fits)])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="1.: is above 16 megapixels"):
+        answer(tmp_path / "1", [encode(fits), encode(wide)])
 
 
 def test_what_is_served_has_no_borders(tmp_path):

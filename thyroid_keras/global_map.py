@@ -110,12 +110,12 @@ def _region(run, store):
     if asked is not None:
         return read_region(asked, store.size), f"given: {asked}"
     if store.table.region is not None:
-        return draw_region(store.table.region, store.size), f"known of {store.table.name}"
-    drawn = [i for i, sample in enumerate(store.table.samples) if sample.mask is not None]
-    if not drawn:
-        return None, None
-    mean = store.read(drawn)[1][..., 0].mean(axis=0)
-    region = mean >= mean.max() / 2
-    if region.all() or not region.any():
-        return None, None
-    return region, f"where the mean of {len(drawn)} test images' masks is at least half its maximum"
+        region, source = draw_region(store.table.region, store.size), f"known of {store.table.name}"
+    else:
+        drawn = [i for i, sample in enumerate(store.table.samples) if sample.mask is not None]
+        if not drawn:
+            return None, None
+        mean = store.read(drawn)[1][..., 0].mean(axis=0)
+        region = mean >= mean.max() / 2
+        source = f"where the mean of {len(drawn)} test images' masks is at least half its maximum"
+    return (None, None) if region.all() or not region.any() else (region, source)

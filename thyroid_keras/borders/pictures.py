@@ -9,7 +9,7 @@ from thyroid_keras.data.borders import find_views, remove
 from thyroid_keras.data.borders.views import SIDES
 from thyroid_keras.data.decode import crop, decode
 from thyroid_keras.data.picture_files import find_pictures
-from thyroid_keras.data.pictures import ImageError
+from thyroid_keras.data.pictures import ImageError, check_screen
 from thyroid_keras.data.progress import track
 from thyroid_keras.data.samples import DataError
 from thyroid_keras.report.style import SKY, VERMILION, new_figure, plain
@@ -42,7 +42,9 @@ def remove_borders(images, *, out, method="classical", views="keep", say=print):
     pictures, problems = [], []
     for path in find_pictures(images):
         try:
-            pictures.append((Path(path).stem, decode(path, channels=None)))
+            before = decode(path, channels=None)
+            check_screen(before, path)
+            pictures.append((Path(path).stem, before))
         except ImageError as error:
             problems.append(str(error))
     if problems:

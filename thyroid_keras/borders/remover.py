@@ -20,7 +20,8 @@ VIEWS = ("keep", "split")
 # of 255; a lost edge costs more than a black one gained, a stroke that stays more than speckle
 # filled
 SECTOR_AT, TEXT_AT = 77, 13
-MIN_SHARE = 4  # parts of the sector smaller than one MIN_SHARE-th of the largest are none
+PARTS = 4  # a part of the sector smaller than a fourth of the largest is none
+LEAST_SECTOR = 20  # less than a twentieth of the picture is no sector
 KEPT = "borders.keras"  # in the folder of a run that removed borders by a network
 
 
@@ -135,8 +136,8 @@ def _whole_parts(levels):
     around = np.unique(np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))
     filled = inside | ~np.isin(parts, around)
     areas, parts = _parts(filled)
-    kept = filled & (MIN_SHARE * areas >= areas.max())[parts]
-    if not kept.any():
+    kept = filled & (PARTS * areas >= areas.max())[parts]
+    if LEAST_SECTOR * np.count_nonzero(kept) < kept.size:
         return np.full_like(levels, 255)
     return np.where(kept & ~inside, 255, np.where(inside & ~kept, 0, levels)).astype(np.uint8)
 

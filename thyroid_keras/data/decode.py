@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from thyroid_keras.data.dicom import SUFFIX, is_dicom, read_dicom, split_frame
-from thyroid_keras.data.pictures import MAX_PIXELS, ImageError, read_picture
+from thyroid_keras.data.pictures import MAX_PIXELS, ImageError, check_screen, read_picture
 from thyroid_keras.data.resize import resize, resize_mask
 
 
@@ -96,6 +96,7 @@ def load_sample(sample, size=None, channels=1, *, clean=None):
     name = _name(sample.image, sample.name)
     image = decode(sample.image, channels=channels if clean is None else None, name=name)
     if clean is not None:
+        check_screen(image, name)
         image = decode(clean(image), channels=channels, name=name)
     mask = None
     if sample.mask is not None:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 MAX_PIXELS = 64_000_000
+MAX_SCREEN_PIXELS = 16_000_000  # of those whose borders are removed; a scanner's have 2 million
 PICTURE_SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".dcm")
 )
@@ -31,6 +32,24 @@ _warnings_lock = threading.Lock()
 
 class ImageError(ValueError):
     """A picture that cannot be used: names the file, the fault and the way out."""
+
+
+def check_screen(image, name):
+    """Refuses a picture that is too large for its borders to be removed.
+
+    Args:
+        image: `(H, W)` or `(H, W, 3)`.
+        name: str, what the error calls it.
+
+    Raises:
+        ImageError: above `MAX_SCREEN_PIXELS`.
+    """
+    height, width = image.shape[:2]
+    if height * width > MAX_SCREEN_PIXELS:
+        raise ImageError(
+            f"{name}: has {width}x{height} pixels, and borders are removed from at most "
+            f"{MAX_SCREEN_PIXELS // 10**6} megapixels; crop it or scale it down first"
+        )
 
 
 @contextlib.contextmanager

@@ -53,8 +53,8 @@ class GlobalAttentionRecipe(Recipe):
             are; none: without. With `pixel_cnn` alone.
         region: where the map is expected to be high, for the report: a mask framed as the images
             are, or `x,y,width,height` of an ellipse about x, y in shares of the sides; none:
-            of IDRiD the circle of one disc diameter about the fovea, else the mean of the
-            data's masks, where it has any.
+            where the data set says (of IDRiD one disc diameter about the fovea), else the mean
+            of the data's masks, where it has any.
         pixel_channels: K, of the hidden layers of the pixel CNN, at least 1.
         kernel_size: of the hidden layers: 3, 5 or 7.
         hidden_layers: of the pixel CNN, from 1 to 4.

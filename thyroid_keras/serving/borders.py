@@ -2,10 +2,10 @@
 
 import tensorflow as tf
 
-from thyroid_keras.borders.remover import MIN_SHARE, SECTOR_AT, TEXT_AT
+from thyroid_keras.borders.remover import LEAST_SECTOR, PARTS, SECTOR_AT, TEXT_AT
 from thyroid_keras.data.augment import GREY_LEVEL
 from thyroid_keras.data.borders.overlay import COLOURED, DOPPLER, NEAR_PX, TINGED
-from thyroid_keras.data.borders.removal import FILL_PX
+from thyroid_keras.data.borders.removal import FILL_PX, MOST_LAYERS
 from thyroid_keras.serving.decode import as_channels
 from thyroid_keras.serving.resize import resize
 
@@ -45,9 +45,10 @@ def _whole_parts(levels):
     parts = _parts(filled)
     counted = tf.reshape(tf.cast(filled, tf.int32), [-1])
     areas = tf.math.unsorted_segment_sum(counted, tf.reshape(parts, [-1]), tf.size(parts))
-    kept = filled & (MIN_SHARE * tf.gather(areas, parts) >= tf.reduce_max(areas))
+    kept = filled & (PARTS * tf.gather(areas, parts) >= tf.reduce_max(areas))
     cleaned = tf.where(kept & ~inside, 255, tf.where(inside & ~kept, 0, tf.cast(levels, tf.int32)))
-    return tf.cast(tf.where(tf.reduce_any(kept), cleaned, 255), tf.uint8)
+    is_found = LEAST_SECTOR * tf.math.count_nonzero(kept, dtype=tf.int32) >= tf.size(kept)
+    return tf.cast(tf.where(is_found, cleaned, 255), tf.uint8)
 
 
 def _parts(mask):
@@ -99,6 +100,9 @@ def _fill(image, known, hole):
     """`data.borders.fill`, of whose layers each is told, and filled, pixel by pixel."""
     reach = FILL_PX // 2
     known = tf.cast(known, tf.int32)[..., None]
+    whole = tf.reduce_sum(tf.cast(image, tf.int64) * tf.cast(known, tf.int64), [0, 1])
+    pixels = tf.reduce_sum(tf.cast(known, tf.int64))
+    mean = tf.cast((2 * whole + pixels) // tf.maximum(2 * pixels, 1), tf.int32)
     # with a fourth channel that says what is known, and a rim, lest windows leave the picture
     planes = tf.concat([tf.cast(image, tf.int32) * known, known], -1)
     planes = tf.pad(planes, [[reach, reach], [reach, reach], [0, 0]])
@@ -122,11 +126,14 @@ def _fill(image, known, hole):
         planes = tf.tensor_scatter_nd_update(planes, layer[:, None], pixels)
         return planes, left[~near], tf.size(layer)
 
-    planes, *_ = tf.while_loop(
+    planes, left, _ = tf.while_loop(
         lambda planes, left, filled: (filled > 0) & (tf.size(left) > 0),
         step,
         (tf.reshape(planes, [-1, 4]), left, 1),
         shape_invariants=(tf.TensorShape([None, 4]), tf.TensorShape([None]), tf.TensorShape([])),
+        maximum_iterations=MOST_LAYERS,
     )
+    rest = tf.repeat(tf.concat([mean, [1]], 0)[None], tf.size(left), axis=0)
+    planes = tf.tensor_scatter_nd_update(planes, left[:, None], rest)
     planes = tf.reshape(planes, shape)[reach:-reach, reach:-reach, :3]
     return tf.cast(planes, tf.uint8)

@@ -46,9 +46,14 @@ def check_exportable(run, config, *, removes_borders):
     if arch == "border_unet":
         faults.append("arch=border_unet")
     if faults:
+        way = (
+            "train one with borders=RUN, of a border_unet"
+            if removes_borders
+            else ("export it as a SavedModel, which removes borders by the network of borders=RUN")
+        )
         raise RunError(
             f"{run.folder}: what is exported answers each picture once and names classes, and "
-            "removes borders where they are removed by a network (a SavedModel) or not at all. "
-            "Ask this run by `predict` or `borders`, or train one with borders=RUN, of a "
-            f"border_unet, or without. Received: {', '.join(faults)}"
+            "removes borders by a network, in a SavedModel, or not at all. Ask this run by "
+            f"`predict` or `borders`, {way}, or train one without. "
+            f"Received: {', '.join(faults)}"
         )

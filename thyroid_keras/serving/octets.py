@@ -27,7 +27,7 @@ def require(data, name, rules):
     """Returns `data`, once every rule holds.
 
     Args:
-        data: scalar string; what is done with it waits for the rules.
+        data: tensor; what is done with it waits for the rules.
         name: scalar string, what the error calls it.
         rules: pairs of a scalar bool and the fault, str, where it does not hold.
     """

@@ -6,12 +6,19 @@ import tensorflow as tf
 
 from thyroid_keras.answers import label_of
 from thyroid_keras.data.augment import GREY_LEVEL
+from thyroid_keras.data.pictures import MAX_SCREEN_PIXELS
 from thyroid_keras.explain import constant_maps, with_explanation
 from thyroid_keras.prediction import input_size
 from thyroid_keras.serving.borders import remove_borders
 from thyroid_keras.serving.decode import as_channels, decode
 from thyroid_keras.serving.maps import drawings
+from thyroid_keras.serving.octets import require
 from thyroid_keras.serving.resize import resize
+
+TOO_LARGE = (
+    f"is above {MAX_SCREEN_PIXELS // 10**6} megapixels, the most that borders are removed from; "
+    "crop it or scale it down first"
+)
 
 
 def write_signatures(path, model, class_names, threshold, mask_threshold=0.5, borders=None):
@@ -86,9 +93,12 @@ def _read(image_bytes, size, channels, borders):
         name = tf.strings.format("image_bytes[{}]", index)
         if borders is None:
             return resize(decode(data, name, channels), size)
-        return resize(as_channels(channels, remove_borders(decode(data, name, 3), borders)), size)
+        screen = decode(data, name, 3)
+        screen = require(screen, name, [(tf.size(screen) <= 3 * MAX_SCREEN_PIXELS, TOO_LARGE)])
+        return resize(as_channels(channels, remove_borders(screen, borders)), size)
 
-    # decoders have no other home, and a large picture fits no accelerator
+    # decoders have no other home, and a large picture fits no accelerator; the network of the
+    # borders sees one picture at a time there, for each has a size of its own
     with tf.device("/CPU:0"):
         image = tf.map_fn(
             one,

@@ -20,6 +20,7 @@ from thyroid_keras.runs import write_bytes
 from thyroid_keras.transfer.network import fingerprint
 
 BATCH_SIZE = 32
+PIXELS = 2  # to be raised when pictures are cleaned, read or augmented otherwise: a cache's are old
 SUFFIX = ".features"
 _DIGEST = 32  # bytes of SHA-256
 
@@ -59,7 +60,7 @@ def extract(network, table, *, cleaning="none", copies=3, seed=0, cache=None):
         DataError: with every file that cannot be read.
         RunError: if the cache cannot be written.
     """
-    source = f"{fingerprint(network)} {_content_of(table)} {cleaning}"
+    source = f"{PIXELS} {fingerprint(network)} {_content_of(table)} {cleaning}"
     shape = len(table), network.output_shape[1]
     keys = [source, *(f"{source} {TRANSFER} {seed} {c}" for c in range(1, copies + 1))]
     names = [hashlib.sha256(key.encode()).hexdigest() + SUFFIX for key in keys]

@@ -7,6 +7,9 @@ from thyroid_keras.data.borders.overlay import find_overlay
 from thyroid_keras.data.borders.sector import find_sector
 
 FILL_PX = 7  # side of the square whose mean a hole's rim is filled with
+MOST_LAYERS = (
+    32  # strokes are thinner, also on large screens; a hostile hole is not filled for ever
+)
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
@@ -31,31 +34,37 @@ def fill(image, known, hole):
 
     A layer is what has something known among its eight neighbours; each of its pixels
     becomes the mean of what is known in the `FILL_PX` square about it, rounded half up, and
-    is known to the next layer. `serving.borders` says the same in TensorFlow.
+    is known to the next layer. What is left of the hole after `MOST_LAYERS` of them, or is
+    not joined to anything known, becomes the mean of all that was known at first.
+    `serving.borders` says the same in TensorFlow.
 
     Args:
-        image: uint8 `(H, W)` or `(H, W, C)`.
+        image: uint8 `(H, W)` or `(H, W, 3)`.
         known, hole: bool `(H, W)`, apart from each other.
 
     Returns:
-        uint8 array of the image's shape, 0 in what is neither known nor joined to it by the
-        hole.
+        uint8 array of the image's shape, 0 outside of both, and where nothing is known.
     """
     filled = np.where(known if image.ndim == 2 else known[..., None], image, np.uint8(0))
-    if not hole.any():
+    if not (hole.any() and known.any()):
         return filled
+    mean = (2 * image[known].sum(0, dtype=np.int64) + known.sum()) // (2 * known.sum())
     left, top, width, height = cv2.boundingRect(hole.astype(np.uint8))
     near = np.s_[
         max(top - FILL_PX, 0) : top + height + FILL_PX,
         max(left - FILL_PX, 0) : left + width + FILL_PX,
     ]
     part, known, hole = filled[near], known[near].astype(np.uint8), hole[near].astype(np.uint8)
-    while (layer := cv2.dilate(known, _NEIGHBOURS) & hole & ~known).any():
+    for _ in range(MOST_LAYERS):
+        layer = cv2.dilate(known, _NEIGHBOURS) & hole & ~known
+        if not layer.any():
+            break
         total, count = _sums(part), _sums(known)
         count = count if image.ndim == 2 else count[..., None]
         means = (2 * total + count) // np.maximum(2 * count, 1)
         part[layer > 0] = means[layer > 0]
         known |= layer
+    part[(hole & ~known) > 0] = mean
     return filled
 
 
