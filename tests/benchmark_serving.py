@@ -18,6 +18,7 @@ import tensorflow as tf
 from tables import encode
 
 import thyroid_keras as tk
+from thyroid_keras.answers import label_of
 from thyroid_keras.folding import fold_batch_norm
 from thyroid_keras.prediction import input_size
 from thyroid_keras.serving.signatures import write_signatures
@@ -34,7 +35,8 @@ def speckle(size):
 def ways(model, folder, batch_size):
     """Functions without arguments by name, each an answer to a batch."""
     size, channels = input_size(model)
-    bare = tf.function(lambda image: model(image, training=False), autograph=False)
+    # of the label alone, as is served: a mask that nobody asks for is not drawn
+    bare = tf.function(lambda image: label_of(model(image, training=False)), autograph=False)
     answers = tf.saved_model.load(folder).signatures
     images = np.random.default_rng(0).random((batch_size, *size, channels), np.float32)
     images = tf.constant(images)
