@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from scipy.ndimage import binary_fill_holes
 
 from thyroid_keras.data.augment import GREY_LEVEL
 from thyroid_keras.data.borders import find_colours, remove, remove_classical, split_views
@@ -132,19 +133,12 @@ def borders_in(run, borders):
 def _whole_parts(levels):
     """Levels of the sector without holes and specks; everything where nothing was found."""
     inside = levels >= SECTOR_AT
-    _, parts = _parts(~inside)
-    around = np.unique(np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))
-    filled = inside | ~np.isin(parts, around)
-    areas, parts = _parts(filled)
+    filled = binary_fill_holes(inside)
+    # parts hang together by their sides
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(filled.astype(np.uint8), connectivity=4)
+    areas = stats[:, cv2.CC_STAT_AREA]
+    areas[0] = 0  # what is outside
     kept = filled & (PARTS * areas >= areas.max())[parts]
     if LEAST_SECTOR * np.count_nonzero(kept) < kept.size:
         return np.full_like(levels, 255)
     return np.where(kept & ~inside, 255, np.where(inside & ~kept, 0, levels)).astype(np.uint8)
-
-
-def _parts(mask):
-    """Areas of the parts of a mask that hang together by their sides, and whose each pixel is."""
-    _, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
-    areas = stats[:, cv2.CC_STAT_AREA]
-    areas[0] = 0  # what is not in the mask
-    return areas, parts
