@@ -97,7 +97,7 @@ def _colours(image, sector):
 
 
 def _fill(image, known, hole):
-    """`data.borders.fill`, of whose layers each is told, and filled, pixel by pixel."""
+    """`data.borders.removal.fill`: of each layer its own pixels are summed about, no others."""
     reach = FILL_PX // 2
     known = tf.cast(known, tf.int32)[..., None]
     whole = tf.reduce_sum(tf.cast(image, tf.int64) * tf.cast(known, tf.int64), [0, 1])

@@ -46,14 +46,9 @@ def check_exportable(run, config, *, removes_borders):
     if arch == "border_unet":
         faults.append("arch=border_unet")
     if faults:
-        way = (
-            "train one with borders=RUN, of a border_unet"
-            if removes_borders
-            else ("export it as a SavedModel, which removes borders by the network of borders=RUN")
-        )
         raise RunError(
-            f"{run.folder}: what is exported answers each picture once and names classes, and "
-            "removes borders by a network, in a SavedModel, or not at all. Ask this run by "
-            f"`predict` or `borders`, {way}, or train one without. "
-            f"Received: {', '.join(faults)}"
+            f"{run.folder}: what is exported names classes, and answers each picture once. A "
+            "SavedModel removes borders where a border_unet does (borders=RUN), files for a phone "
+            "remove none. Ask this run by `predict` or `borders`, or train one for what is to be "
+            f"exported. Received: {', '.join(faults)}"
         )

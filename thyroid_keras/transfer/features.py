@@ -20,7 +20,7 @@ from thyroid_keras.runs import write_bytes
 from thyroid_keras.transfer.network import fingerprint
 
 BATCH_SIZE = 32
-PIXELS = 2  # to be raised when pictures are cleaned, read or augmented otherwise: a cache's are old
+PIXELS = 2  # to be raised when pictures are read, cleaned or augmented otherwise than before
 SUFFIX = ".features"
 _DIGEST = 32  # bytes of SHA-256
 

@@ -7,9 +7,7 @@ from thyroid_keras.data.borders.overlay import find_overlay
 from thyroid_keras.data.borders.sector import find_sector
 
 FILL_PX = 7  # side of the square whose mean a hole's rim is filled with
-MOST_LAYERS = (
-    32  # strokes are thinner, also on large screens; a hostile hole is not filled for ever
-)
+MOST_LAYERS = 32  # strokes are thinner; a hostile hole is not filled for ever
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
