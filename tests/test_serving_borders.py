@@ -1,5 +1,7 @@
 """Borders removed inside the graph: the same pixels as outside of it."""
 
+from contextlib import nullcontext
+
 import cv2
 import keras
 import numpy as np
@@ -21,7 +23,9 @@ from thyroid_keras.data.phantom import phantom
 from thyroid_keras.data.pictures import ImageError
 from thyroid_keras.data.samples import Sample
 from thyroid_keras.folding import fold_batch_norm
+from thyroid_keras.runs import Run, RunError
 from thyroid_keras.serving.borders import _fill, remove_borders
+from thyroid_keras.serving.exportable import check_exportable
 from thyroid_keras.serving.signatures import answer, write_signatures
 
 SHARP = 100  # what logits are multiplied by, lest a random network be undecided everywhere
@@ -146,3 +150,20 @@ def test_what_is_served_has_no_borders(tmp_path):
     for signature in ("serving_default", "explain"):
         found = answer(tmp_path, encoded, signature)["probabilities"]
         np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("setting", "removes_borders", "refused"),
+    [
+        ({"borders": "run"}, True, False),
+        ({"borders": "run"}, False, True),
+        ({"borders": "classical"}, True, True),
+        ({"views": "split"}, True, True),
+        ({"borders": "none", "views": "keep"}, False, False),
+    ],
+)
+def test_what_no_graph_can_do_is_refused(setting, removes_borders, refused):
+    config = {"arch": "fan", "data": {}, "recipe": setting}
+    said = " ".join("=".join(one) for one in setting.items())
+    with pytest.raises(RunError, match=f"Received: {said}") if refused else nullcontext():
+        check_exportable(Run("run"), config, removes_borders=removes_borders)
