@@ -20,7 +20,7 @@ from thyroid_keras.runs import write_bytes
 from thyroid_keras.transfer.network import fingerprint
 
 BATCH_SIZE = 32
-PIXELS = 2  # to be raised when pictures are read, cleaned or augmented otherwise than before
+PIXELS = 3  # to be raised when pictures are read, cleaned or augmented otherwise than before
 SUFFIX = ".features"
 _DIGEST = 32  # bytes of SHA-256
 

@@ -9,12 +9,16 @@ COLOURED = 32  # difference of channels; tissue is grey
 TINGED = 10  # what is left of a colour at the edge of a stroke
 DOPPLER = 0.02  # of the sector; more colour than that is blood flow
 NEAR_PX = 7  # side of the square about a coloured pixel in which its strokes' edges lie
-_STROKE_PX = 5  # strokes are thinner
-_SHARP = 70  # grey levels from one column to the next, which no beam can draw
-_BRIGHT = 150
-_LINE_GAP = 1.2  # of a character's height
-_HALO_PX = 1  # about a stroke, which JPEG and scaling smear
-_ALONE = 0.3  # share of sharp pixels from which a part needs no neighbours
+STROKE_PX = 5  # strokes are thinner
+SHARP = 70  # grey levels from one column to the next, which no beam can draw
+BRIGHT = 150
+LINE_GAP = 1.2  # of a character's height
+HALO_PX = 1  # about a stroke, which JPEG and scaling smear
+# what may be a letter: pixels of it, at least, and its height, at most a share of the picture's
+LEAST_PIXELS, LEAST_HEIGHT, USUAL_HEIGHT, HIGHEST = 5, 4, 14, 16
+ALONE = 0.3  # share of sharp pixels from which a part needs no neighbours
+# more than a tenth of the picture is no text, and specks beyond these form no lines: noise
+MOST_TEXT, MOST_LETTERS = 10, 1000
 
 
 def find_overlay(image, sector):
@@ -23,6 +27,7 @@ def find_overlay(image, sector):
     An ultrasound beam is wide: what it draws fades over several columns. Strokes of letters
     and crosses end within one. Bright parts with such strokes are taken where they form a
     line, as letters do, or consist of little else, as calipers do.
+    `serving.borders.overlay` says the same in TensorFlow.
 
     Limits: strokes that are dim, grey on bright tissue or horizontal alone stay; so does
     everything in a sector of colour Doppler but white text.
@@ -35,7 +40,7 @@ def find_overlay(image, sector):
         bool `(H, W)`.
     """
     found = _strokes(to_grey(image)).astype(np.uint8)
-    halo = np.ones((2 * _HALO_PX + 1, 2 * _HALO_PX + 1), np.uint8)
+    halo = np.ones((2 * HALO_PX + 1, 2 * HALO_PX + 1), np.uint8)
     return (cv2.dilate(found, halo) > 0) & sector | find_colours(image, sector)
 
 
@@ -60,33 +65,34 @@ def find_colours(image, sector):
 
 
 def _strokes(grey):
-    narrow = np.ones((1, _STROKE_PX), np.uint8)
-    sharp = cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, narrow) >= _SHARP
-    square = np.ones((2 * _STROKE_PX - 1, 2 * _STROKE_PX - 1), np.uint8)
-    thin = cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, square) >= _SHARP
-    bright = (thin & (grey >= _BRIGHT)).astype(np.uint8)
+    narrow = np.ones((1, STROKE_PX), np.uint8)
+    sharp = cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, narrow) >= SHARP
+    square = np.ones((2 * STROKE_PX - 1, 2 * STROKE_PX - 1), np.uint8)
+    thin = cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, square) >= SHARP
+    bright = (thin & (grey >= BRIGHT)).astype(np.uint8)
+    if MOST_TEXT * np.count_nonzero(bright) > bright.size:
+        return np.zeros_like(thin)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(bright)
     areas = stats[:, cv2.CC_STAT_AREA]
     share = np.bincount(labels[sharp], minlength=len(stats)) / areas
     widths, heights = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]
-    small = (heights >= 4) & (heights <= max(14, len(grey) // 16)) & (widths <= 2 * heights)
-    small[0] = False  # what is not bright
-    letters = small & (share >= _ALONE / 2) & (areas >= 5)
-    lone = letters & (share >= _ALONE) & (widths >= 4)
-    kept = lone | (letters & _in_line(stats, letters))
+    low = heights <= max(USUAL_HEIGHT, len(grey) // HIGHEST)
+    letters = low & (heights >= LEAST_HEIGHT) & (widths <= 2 * heights)
+    letters &= (share >= ALONE / 2) & (areas >= LEAST_PIXELS)
+    letters[0] = False  # what is not bright
+    kept = letters & (share >= ALONE) & (widths >= LEAST_HEIGHT)
+    if np.count_nonzero(letters) <= MOST_LETTERS:
+        kept[letters] |= _in_line(*stats[letters, :4].T)
     return kept[labels]
 
 
-def _in_line(stats, letters):
+def _in_line(left, top, width, height):
     """Which of the parts that may be letters have another beside them."""
-    found = np.zeros(len(stats), bool)
-    chosen = np.flatnonzero(letters)
-    left, top, width, height = stats[chosen, :4].T
-    for i, number in enumerate(chosen):
-        reach = _LINE_GAP * height[i]
-        apart = np.maximum(left - (left[i] + width[i]), left[i] - (left + width))
-        overlap = np.minimum(top + height, top[i] + height[i]) - np.maximum(top, top[i])
-        beside = (apart <= reach) & (overlap >= 0.5 * np.minimum(height, height[i]))
-        beside[i] = False
-        found[number] = beside.any()
-    return found
+    right, bottom = left + width, top + height
+    apart = np.maximum(left - right[:, None], left[:, None] - right)
+    overlap = np.minimum(bottom, bottom[:, None]) - np.maximum(top, top[:, None])
+    beside = (apart <= LINE_GAP * height[:, None]) & (
+        2 * overlap >= np.minimum(height, height[:, None])
+    )
+    np.fill_diagonal(beside, False)
+    return beside.any(1)
