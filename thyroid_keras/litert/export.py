@@ -45,7 +45,7 @@ def export(folder, *, to=None, calibration=None, say=print):
     run = Run.open(folder, "metrics", "model")
     config, metrics = run.read_config(), run.read_metrics()
     _check_backend()
-    check_exportable(run, config, removes_borders=False)
+    check_exportable(run, config, can_remove_borders=False)
     to = Path(to or Path("saved_models") / f"{model_name(config)}_litert")
     check_target(to)
     model = load(folder)

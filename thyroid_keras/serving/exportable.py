@@ -3,7 +3,6 @@
 import re
 
 from thyroid_keras.archs import list_archs
-from thyroid_keras.borders.remover import METHODS
 from thyroid_keras.runs import RunError
 
 FITTED = ("pixel_classifier",)  # which no builder builds
@@ -14,13 +13,13 @@ def model_name(config):
     return re.sub(r"\W+", "_", config["arch"])
 
 
-def check_exportable(run, config, *, removes_borders):
+def check_exportable(run, config, *, can_remove_borders):
     """Refuses a run whose model could not, or should not, answer elsewhere as `predict` does.
 
     Args:
         run: `Run`.
         config: content of its `config.json`.
-        removes_borders: whether what is exported can remove borders by a network.
+        can_remove_borders: whether what is exported can.
 
     Raises:
         RunError: with the reason and the way out.
@@ -39,7 +38,7 @@ def check_exportable(run, config, *, removes_borders):
         )
     borders, views = recipe.get("borders", "none"), recipe.get("views", "keep")
     faults = []
-    if borders != "none" and not (removes_borders and borders not in METHODS):
+    if borders != "none" and not can_remove_borders:
         faults.append(f"borders={borders}")
     if views != "keep":
         faults.append(f"views={views}")
@@ -47,8 +46,7 @@ def check_exportable(run, config, *, removes_borders):
         faults.append("arch=border_unet")
     if faults:
         raise RunError(
-            f"{run.folder}: what is exported names classes, and answers each picture once. A "
-            "SavedModel removes borders where a border_unet does (borders=RUN), files for a phone "
-            "remove none. Ask this run by `predict` or `borders`, or train one for what is to be "
-            f"exported. Received: {', '.join(faults)}"
+            f"{run.folder}: what is exported names classes, and answers each picture once; borders "
+            "are removed by a SavedModel, not by files for a phone. Ask this run by `predict` or "
+            f"`borders`, or train one for what is to be exported. Received: {', '.join(faults)}"
         )

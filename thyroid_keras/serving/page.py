@@ -13,8 +13,7 @@ SCALING = (
 )
 BORDERS = (
     "What a scanner draws around and over the ultrasound, its borders, is part of no answer: the "
-    "borders are removed from encoded pictures by a network of their own. `serve_tensor` takes an "
-    "image without borders."
+    "borders are removed from encoded pictures first. `serve_tensor` takes an image without them."
 )
 NO_PICTURES = "There is no signature `explain`: the network has neither maps nor a mask to show."
 

@@ -30,8 +30,8 @@ def export(folder, *, to=None, say=print):
     """Exports the model of a run as the next version of a TensorFlow SavedModel.
 
     What it answers to the bytes of a PNG, JPEG or BMP is what `predict` answers to the
-    file, within 1e-5; that is tried on a picture before the version is published. A
-    `border_unet` that removes the run's borders is part of it.
+    file, within 1e-5, borders removed where the run removes them; that is tried on a picture
+    before the version is published.
     `README.md` and, for programs, `assets.extra/model_card.json` say what the model is and
     how good; beside the card lie requests to warm a server up and examples of its settings.
 
@@ -56,7 +56,7 @@ def export(folder, *, to=None, say=print):
         )
     run = Run.open(folder, "metrics", "model")
     config, metrics = run.read_config(), run.read_metrics()
-    check_exportable(run, config, removes_borders=True)
+    check_exportable(run, config, can_remove_borders=True)
     to = Path(to or Path("saved_models") / model_name(config))
     check_target(to)
     model = float32_twin(load(folder))
@@ -73,7 +73,7 @@ def export(folder, *, to=None, say=print):
         segmentation = metrics.get("segmentation") or {}
         thresholds = metrics["threshold"], segmentation.get("threshold", 0.5)
         class_names = config["data"]["class_names"]
-        known = class_names, *thresholds, clean and clean.model
+        known = class_names, *thresholds, clean
         signatures.update(write_signatures(path, fold_batch_norm(model), *known))
         card = model_card(config, metrics, model) | {"signatures": signatures}
         write_json(path / CARD, card)

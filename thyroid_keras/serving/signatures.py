@@ -9,7 +9,7 @@ from thyroid_keras.data.augment import GREY_LEVEL
 from thyroid_keras.data.pictures import MAX_SCREEN_PIXELS
 from thyroid_keras.explain import constant_maps, with_explanation
 from thyroid_keras.prediction import input_size
-from thyroid_keras.serving.borders import remove_borders
+from thyroid_keras.serving.borders import in_graph
 from thyroid_keras.serving.decode import as_channels, decode
 from thyroid_keras.serving.maps import drawings
 from thyroid_keras.serving.octets import require
@@ -21,7 +21,7 @@ TOO_LARGE = (
 )
 
 
-def write_signatures(path, model, class_names, threshold, mask_threshold=0.5, borders=None):
+def write_signatures(path, model, class_names, threshold, mask_threshold=0.5, clean=None):
     """Writes a model as a TensorFlow SavedModel with two signatures, or three.
 
     `serving_default` takes `image_bytes` `(N,)`, encoded pictures of any size, see
@@ -39,8 +39,8 @@ def write_signatures(path, model, class_names, threshold, mask_threshold=0.5, bo
         threshold: at or above which the second of two classes is named; more classes:
             the likeliest.
         mask_threshold: at or above which a pixel is in the mask.
-        borders: `keras.Model` that finds the borders, which are removed from encoded
-            pictures first; `None`: they stay.
+        clean: what removes borders from encoded pictures first, see
+            `borders.border_remover`; `None`: they stay.
 
     Returns:
         Dict from the name of each signature to the sorted names of its outputs.
@@ -52,10 +52,11 @@ def write_signatures(path, model, class_names, threshold, mask_threshold=0.5, bo
     encoded = tf.TensorSpec((None,), tf.string, name="image_bytes")
     decoded = tf.TensorSpec((None, *size, channels), tf.float32, name="image")
     network, constant = with_explanation(model), constant_maps(model)
+    remove = None if clean is None else in_graph(clean)
 
     @tf.function(input_signature=[encoded], autograph=False)
     def read(image_bytes):
-        return _read(image_bytes, size, channels, borders)
+        return _read(image_bytes, size, channels, remove)
 
     @tf.function(input_signature=[decoded], autograph=False)
     def serve_tensor(image):
@@ -85,17 +86,17 @@ def write_signatures(path, model, class_names, threshold, mask_threshold=0.5, bo
     return {name: sorted(function.structured_outputs) for name, function in traced.items()}
 
 
-def _read(image_bytes, size, channels, borders):
+def _read(image_bytes, size, channels, remove):
     """Encoded pictures as images in [0, 1]."""
 
     def one(numbered):
         index, data = numbered
         name = tf.strings.format("image_bytes[{}]", index)
-        if borders is None:
+        if remove is None:
             return resize(decode(data, name, channels), size)
         screen = decode(data, name, 3)
         screen = require(screen, name, [(tf.size(screen) <= 3 * MAX_SCREEN_PIXELS, TOO_LARGE)])
-        return resize(as_channels(channels, remove_borders(screen, borders)), size)
+        return resize(as_channels(channels, remove(screen)), size)
 
     # decoders have no other home, and a large picture fits no accelerator; the network of the
     # borders sees one picture at a time there, for each has a size of its own

@@ -34,7 +34,7 @@ def fill(image, known, hole):
     becomes the mean of what is known in the `FILL_PX` square about it, rounded half up, and
     is known to the next layer. What is left of the hole after `MOST_LAYERS` of them, or is
     not joined to anything known, becomes the mean of all that was known at first.
-    `serving.borders` says the same in TensorFlow.
+    `serving.borders.filling` says the same in TensorFlow.
 
     Args:
         image: uint8 `(H, W)` or `(H, W, 3)`.
