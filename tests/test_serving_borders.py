@@ -89,6 +89,12 @@ def drawings():
             at = (int(size[1] * rng.uniform(0, 0.5)), int(size[0] * rng.uniform(0.3, 0.9)))
             cv2.putText(picture, "TI 4B", at, cv2.FONT_HERSHEY_PLAIN, 1, 255, 1)
         yield picture
+    for _ in range(8):  # faint, and small enough for its edges to matter
+        yield rng.integers(0, 6, rng.integers(32, 48, 2), np.uint8)
+    inset = np.zeros((200, 300), np.uint8)  # too small beside the view to be one
+    inset[20:170, 20:170] = rng.integers(0, 256, (150, 150))
+    inset[60:120, 210:270] = rng.integers(0, 256, (60, 60))
+    yield inset
     pair = np.full((120, 260), 3, np.uint8)
     pair[10:100, 10:120] = pair[20:110, 130:250] = 60
     pair[10:110, 10:250:2] += np.uint8(30)
