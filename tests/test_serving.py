@@ -269,3 +269,34 @@ def test_resizing_is_the_same_in_the_graph_to_the_last_pixel(size):
         # a few grey levels, so that means often lie midway between two
         image = RNG.integers(0, 4, (height, width, 3), np.uint8) * np.uint8(RNG.integers(1, 85))
         np.testing.assert_array_equal(graph(image), resize(image, size))
+
+
+SIDE = tf.TensorSpec((), tf.int64)
+
+
+@tf.function(input_signature=[tf.TensorSpec((None, None, None), tf.uint8), SIDE, SIDE])
+def resized(image, height, width):
+    return resize_in_graph(image, (height, width))
+
+
+def test_resizing_between_any_sizes_and_of_extremes():
+    rng = np.random.default_rng(2)
+    for levels in ([255], [0, 255], [127, 128], range(256)) * 60:
+        *size, height, width = rng.integers(1, 2 ** rng.integers(1, 9, 4))
+        image = rng.choice(levels, (height, width, rng.choice([1, 3]))).astype(np.uint8)
+        np.testing.assert_array_equal(resized(image, *size), resize(image, size))
+
+
+def test_resizing_tells_ties_from_what_is_next_to_them():
+    for low, means in ((126, (126, 126, 127)), (127, (127, 128, 128))):
+        image = np.full((2000, 3000, 1), low, np.uint8)
+        image[:1000] += 1
+        for brightest, mean in enumerate(means, start=low):
+            image[0, 0] = brightest
+            assert resized(image, 1, 1).numpy() == resize(image, (1, 1)) == mean
+
+
+@pytest.mark.parametrize("rows", [2**22, 2**24])
+def test_resizing_does_not_overflow(rows):
+    image = np.full((rows, 1, 1), 255, np.uint8)
+    assert (resized(image, 3, 1).numpy() == 255).all()
