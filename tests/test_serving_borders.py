@@ -100,9 +100,12 @@ def drawings():
     pair[10:110, 10:250:2] += np.uint8(30)
     yield pair
     ticks = np.full((220, 340), 40, np.uint8)  # more than a thousand letters, each beside others
-    ticks[2:212].reshape(21, 10, 340)[:, :5, ::5] = 255
+    ticks[2:212].reshape(21, 10, 340)[:, :5, ::6] = 255
     yield ticks
     yield np.where(np.arange(340) < 200, ticks, np.uint8(40))  # and fewer
+    tall = np.full((320, 120), 40, np.uint8)
+    tall[40:58, 20:100:12] = 255
+    yield tall
     yield np.tile(np.uint8([[0, 255, 0], [0, 0, 0]]), (40, 40))  # too bright for writing
 
 
@@ -147,9 +150,9 @@ def test_the_graph_removes_what_the_classical_method_finds():
 
 
 def test_writing_is_bounded():
-    *_, many, few, bright = drawings()
+    *_, many, few, tall, bright = drawings()
     assert not find_classical(many)[1].any() and not find_classical(bright)[1].any()
-    assert find_classical(few)[1].any()
+    assert find_classical(few)[1].any() and find_classical(tall)[1].any()
 
 
 def test_a_fan_is_its_convex_hull():
