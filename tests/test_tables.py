@@ -152,6 +152,18 @@ def test_a_run_is_not_overwritten(made, capsys):
     assert "not a table" in fails(command.main, words(run), capsys)
 
 
+def test_another_table_is_not_written_over(tmp_path, monkeypatch, capsys):
+    (tmp_path / "log.txt").touch()
+    for row in ("sononet_8", "lr"):
+        (tmp_path / "rows" / row).mkdir(parents=True)
+    said = fails(command.main, ["transfer_1", "--out", tmp_path], capsys)
+    assert "another table is in there, with the rows lr, sononet_8" in said
+    (tmp_path / "rows" / "lr").rmdir()
+    monkeypatch.setattr(runner, "_train", lambda *_: pytest.fail("far enough"))
+    with pytest.raises(pytest.fail.Exception):  # which the three tables of one paper share
+        runner.table("ag_sononet_3", out=tmp_path)
+
+
 WRONG = {
     "unknown table": (["nope"], "cs_agnet_1"),
     "unknown rows": (["cs_agnet_1", "--rows", "10", "15"], "10, 20, 30"),
