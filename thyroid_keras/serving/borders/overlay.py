@@ -74,11 +74,11 @@ def _strokes(grey):
         for values in (x, y)
     )
     widths, heights = right - left, bottom - top
-    areas, sharp = (
+    areas, sharp_areas = (
         tf.math.unsorted_segment_sum(tf.cast(values, tf.int32), number, count)
         for values in (tf.ones_like(number), tf.gather_nd(sharp, at))
     )
-    share = tf.cast(sharp, tf.float64) / tf.cast(areas, tf.float64)
+    share = tf.cast(sharp_areas, tf.float64) / tf.cast(areas, tf.float64)
     low = heights <= tf.maximum(USUAL_HEIGHT, tf.shape(grey)[0] // HIGHEST)
     letters = low & (heights >= LEAST_HEIGHT) & (widths <= 2 * heights)
     letters &= (share >= ALONE / 2) & (areas >= LEAST_PIXELS)
