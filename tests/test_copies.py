@@ -17,7 +17,8 @@ from thyroid_keras.preparation import choose_recipe
 from thyroid_keras.recipes import Row
 from thyroid_keras.runs import Run, RunError, read_csv
 from thyroid_keras.serving.exportable import check_exportable
-from thyroid_keras.tables.cells import Cell, Options, check_begun
+from thyroid_keras.tables.begun import check_begun
+from thyroid_keras.tables.cells import Cell, Options
 
 TINY = ["image_size=32", "channels=1", "classifier=svm", "kernels=rbf", "penalties=10"]
 
@@ -55,8 +56,8 @@ def test_copies_are_dealt_singly_and_the_test_images_are_not_among_them():
 def test_a_run_that_leaks_is_not_exported():
     config = {"arch": "fan", "data": {"source": {"augment_before_split": True}}}
     with pytest.raises(RunError, match="run: trained with a leak on purpose(.|\\n)*Train without"):
-        check_exportable(Run("run"), config, removes_borders=True)
-    check_exportable(Run("run"), config | {"data": {"source": {}}}, removes_borders=True)
+        check_exportable(Run("run"), config, can_remove_borders=True)
+    check_exportable(Run("run"), config | {"data": {"source": {}}}, can_remove_borders=True)
 
 
 @pytest.fixture(scope="module")

@@ -162,6 +162,12 @@ def test_another_table_is_not_written_over(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(runner, "_train", lambda *_: pytest.fail("far enough"))
     with pytest.raises(pytest.fail.Exception):  # which the three tables of one paper share
         runner.table("ag_sononet_3", out=tmp_path)
+    (tmp_path / "rows" / "sononet_8").rmdir()
+    for row in ("lr_retinopathy", "sononet_l1_retinopathy"):  # a row by tasks
+        (tmp_path / "rows" / row).mkdir()
+    (tmp_path / "rows" / ".DS_Store").touch()
+    with pytest.raises(pytest.fail.Exception):
+        runner.table("global_attention_2", out=tmp_path, rows=["lr"])
 
 
 WRONG = {

@@ -3,9 +3,9 @@
 import dataclasses
 import pathlib
 
-from thyroid_keras.preparation import SCALES, check_same, choose_recipe
+from thyroid_keras.preparation import SCALES, choose_recipe
 from thyroid_keras.recipes import RECIPES, Row
-from thyroid_keras.runs import Run, RunError
+from thyroid_keras.runs import Run
 from thyroid_keras.training import Recipe, SettingError, override, refuse, seed_problems
 from thyroid_keras.training.backend import gpu_capability
 from thyroid_keras.transfer import Settings
@@ -212,27 +212,3 @@ def plan(table, rows, options, folder):
                 )
             )
     return cells
-
-
-def check_begun(cells, options):
-    """Refuses to go on with trainings that were begun with other settings.
-
-    Raises:
-        RunError: naming every folder and what differs in it.
-    """
-    source = {"path": options.data, "format": options.format}
-    source |= {"seed": options.seed, "on_bad": options.on_bad}
-    problems = []
-    for cell in cells:
-        run = Run(cell.folder)
-        if not run.config.exists():
-            continue
-        try:
-            whole = source | {"folds": cell.folds, "fold": cell.fold}
-            whole["target"] = cell.row.target or options.target
-            precision = getattr(cell.recipe, "precision", options.precision)
-            check_same(run.read_config(), cell.recipe, whole, options.seed, precision)
-        except RunError as error:
-            problems.append(f"{cell.folder}: {error}")
-    if problems:
-        raise RunError("\n".join(problems))

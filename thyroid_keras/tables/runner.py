@@ -19,9 +19,9 @@ from thyroid_keras.recipes import TABLES
 from thyroid_keras.runs import Run, RunError, command_line
 from thyroid_keras.signals import SignalGuard
 from thyroid_keras.spelling import suggestion
+from thyroid_keras.tables.begun import check_begun, check_own
 from thyroid_keras.tables.cells import (
     Options,
-    check_begun,
     check_limits,
     choose_recipes,
     chosen_scale,
@@ -108,7 +108,7 @@ def table(
     recipes = choose_recipes(paper, wanted, options)
     folder = pathlib.Path(out or pathlib.Path("tables") / f"{paper.shared or name}-{scale}")
     with SignalGuard(WAY_ON) as guard, Run.create(folder, resume=True) as run:
-        _check_own(folder, paper)
+        check_own(folder, paper)
         cells = plan(paper, wanted, options, folder)
         check_begun(cells, options)
         if run.config.exists():
@@ -154,17 +154,6 @@ def _choose(name, rows, scale):
     if not rows:
         return paper, [row for row in paper.rows if scale == "paper" or not row.paper_only]
     return paper, [row for row in paper.rows if row.name in rows]
-
-
-def _check_own(folder, paper):
-    """Refuses the folder of another table, whose pages would be written over."""
-    kin = [t for t in TABLES.values() if t is paper or paper.shared and t.shared == paper.shared]
-    own = {row.name for table in kin for row in table.rows}
-    if others := sorted(p.name for p in (folder / "rows").glob("*") if p.name not in own):
-        raise RunError(
-            f"{folder}: another table is in there, with the rows {', '.join(others)}. Choose "
-            f"another folder with --out. Received: out={str(folder)!r}"
-        )
 
 
 def _target(paper, data, format):
