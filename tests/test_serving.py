@@ -299,4 +299,4 @@ def test_resizing_tells_ties_from_what_is_next_to_them():
 @pytest.mark.parametrize("rows", [2**22, 2**24])
 def test_resizing_does_not_overflow(rows):
     image = np.full((rows, 1, 1), 255, np.uint8)
-    assert (resized(image, 3, 1).numpy() == 255).all()
+    assert (resized(image, rows - 1, 1).numpy() == 255).all()

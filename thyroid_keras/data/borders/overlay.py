@@ -30,7 +30,8 @@ def find_overlay(image, sector):
     `serving.borders.overlay` says the same in TensorFlow.
 
     Limits: strokes that are dim, grey on bright tissue or horizontal alone stay; so does
-    everything in a sector of colour Doppler but white text.
+    everything in a sector of colour Doppler but white text, and what is not coloured in a
+    picture with more bright strokes than any text has, see `MOST_TEXT` and `MOST_LETTERS`.
 
     Args:
         image: uint8 `(H, W)` or `(H, W, 3)`.

@@ -11,6 +11,7 @@ LEAST_DEVIATION = 1.5  # grey levels
 OPENING = 0.09  # of the shorter side: no line of text, wedge or icon is as thick
 LEAST_SHARE = 4  # a part smaller than a fourth of the largest is no view
 LEAST_AREA = 0.04  # of the picture
+MOST_VIEWS = 8  # side by side; more stretches of columns than these are none
 CORNER = 0.12  # of a view's sides; half of a rectangle's belongs to it
 NOISE = 2  # grey levels about the surround
 # of the median share of lit pixels: no sector, of columns and of rows, and its edge
@@ -35,7 +36,8 @@ def find_sector(image):
         image: uint8 `(H, W)` or `(H, W, 3)`.
 
     Returns:
-        bool `(H, W)`; all of the picture where no sector stands out.
+        bool `(H, W)`; all of the picture where no sector stands out, as in one with a side
+        below `LEAST_SIDE_PX`.
     """
     grey = to_grey(image)
     sector = np.zeros(grey.shape, bool)
@@ -126,7 +128,7 @@ def _is_fan(view):
 def _hull(view):
     """What lies within the straight lines along a part, of all `NORMALS` and their mirror images.
 
-    But for a pixel or two its convex hull.
+    It is the convex hull, or up to half a percent of its width more.
     """
     x, y = np.arange(view.shape[1]), np.flatnonzero(view.any(1))
     first, last = view[y].argmax(1), x[-1] - view[y, ::-1].argmax(1)
@@ -149,6 +151,8 @@ def _rectangles(grey, view):
     # deep tissue is dark, so columns are judged by their upper half
     columns = lit[top : top + max(1, height // 2)].mean(0)
     stretches = _stretches(columns, left, left + width, COLUMN_GAP)
+    if len(stretches) > MOST_VIEWS:
+        stretches = [(left, left + width)]
     widest = max(last - first for first, last in stretches)
     for first, last in stretches:
         if LEAST_SHARE * (last - first) < widest:

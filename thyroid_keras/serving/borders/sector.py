@@ -10,6 +10,7 @@ from thyroid_keras.data.borders.sector import (
     LEAST_SHARE,
     LEAST_SIDE_PX,
     LIT,
+    MOST_VIEWS,
     NOISE,
     NORMALS,
     OPENING,
@@ -150,6 +151,8 @@ def _rectangles(grey, box):
     half = tf.maximum((bottom - top) // 2, 1)
     # deep tissue is dark, so columns are judged by their upper half
     stretches = _stretches(_share(lit[top : top + half], 0), left, right, COLUMN_GAP)
+    are_views = tf.shape(stretches)[0] <= MOST_VIEWS
+    stretches = tf.cond(are_views, lambda: stretches, lambda: tf.stack([left, right])[None])
     lengths = stretches[:, 1] - stretches[:, 0]
     stretches = tf.boolean_mask(stretches, LEAST_SHARE * lengths >= tf.reduce_max(lengths))
     height, width = tf.unstack(tf.shape(grey, out_type=tf.int64))
