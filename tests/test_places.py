@@ -27,6 +27,7 @@ from thyroid_keras.explain import __main__ as explain_command
 from thyroid_keras.explanation import explain
 from thyroid_keras.layers import GridAttention
 from thyroid_keras.narration import conclusion
+from thyroid_keras.places import figures_of_boxes
 from thyroid_keras.pooling import _out_of_fold, _pooled_figures
 from thyroid_keras.report.results import read_answers
 from thyroid_keras.runs import Run, RunError, read_csv, write_csv, write_json
@@ -91,11 +92,16 @@ def test_a_run_says_how_well_its_boxes_fit(judged, table):
     assert "Background" not in classes and len(classes) == len(set(test.labels[known]))
     assert said["truth"] == "boxes around the masks (simulated truth)"
     assert said["rule"]["sigma_px"] == pytest.approx(5 * (32 * 48 / 208 / 272) ** 0.5, abs=1e-3)
-    mean = np.broadcast_to(truth[known].mean(axis=0), (known.sum(), 4))
-    constant = metrics.box_iou(truth[known], mean)
+    before = true_boxes(PixelStore(table.select(range(8)), SIZE))  # of validation
+    mean = np.nanmean(before, axis=0)
+    assert not np.allclose(mean, truth[known].mean(axis=0), atol=0.1)
+    constant = metrics.box_iou(truth[known], np.broadcast_to(mean, (known.sum(), 4)))
     assert said["constant"]["value"] == pytest.approx(constant.mean())
     paired = metrics.paired_mean(ious[known], constant, test.groups[known])
     assert said["above_constant"] == paired
+    bare = figures_of_boxes(store, truth, places.boxes, None, 0)
+    assert bare["iou"] == said["iou"]
+    assert bare["constant"]["reason"] == "no validation image has a true box"
     assert "image by image" in run.report.read_text(encoding="utf-8")
 
 

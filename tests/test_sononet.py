@@ -24,8 +24,8 @@ TOLERANCE = {
     "whole": 1e-2,
     "statistics": 2e-3,
 }
-# Of float32 against float32: PyTorch's are 0.84e-6 off the truth, ours 0.7e-6 to 1.4e-6, as the order
-# in which convolutions add up will have it; ours in float64 keep the limit.
+# Of float32 against float32: PyTorch's are 0.84e-6 off the truth, ours 0.7e-6 to 1.4e-6, as the
+# order in which convolutions add up will have it; ours in float64 keep the limit.
 SIGMOID_MAPS = {"maps": 1.5e-6}
 
 

@@ -19,7 +19,7 @@ from thyroid_keras.nodules import (
     has_nodules,
     look,
 )
-from thyroid_keras.places import figures_of_boxes, has_places, with_boxes
+from thyroid_keras.places import figures_of_boxes, has_places, usual_box, with_boxes
 from thyroid_keras.prediction import input_size, judge, locate, predict
 from thyroid_keras.report import write_plots
 from thyroid_keras.report import write_report as write_page
@@ -29,7 +29,8 @@ from thyroid_keras.runs import write_csv, write_json
 def evaluate(run, model, splits, *, facts=None, batch_size=16, seed=0):
     """Judges a model on the test split and writes metrics, predictions, plots and page.
 
-    Both thresholds, of the class and of the mask, are chosen on the validation split.
+    Both thresholds, of the class and of the mask, and the box that boxes are held against are
+    chosen on the validation split.
 
     Args:
         run: `runs.Run` with `config.json`.
@@ -54,6 +55,8 @@ def evaluate(run, model, splits, *, facts=None, batch_size=16, seed=0):
         thresholds |= choose_map_thresholds(
             model, store, thresholds["label"], batch_size=batch_size
         )
+    if has_places(model, splits.val):
+        thresholds["box"] = usual_box(store)
     if counts is not None:
         counts = counts[..., MASK_THRESHOLDS.index(thresholds["mask"])]
     if splits.leaked is None:
@@ -115,7 +118,7 @@ def evaluate_table(run, model, table, thresholds, *, facts=None, batch_size=16, 
     found["excluded"] = {"count": len(table.excluded)}
     found |= figures_of(table, probabilities, counts, thresholds, seed) | (facts or {})
     if boxes is not None:
-        found["localisation"] = figures_of_boxes(store, truth, boxes, seed)
+        found["localisation"] = figures_of_boxes(store, truth, boxes, thresholds.get("box"), seed)
     if nodules:
         named = metrics.decide(probabilities, thresholds["label"])
         areas, curves = follow(model, store, named, seed=seed)

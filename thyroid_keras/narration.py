@@ -67,7 +67,7 @@ def conclusion(found, run):
         yield (
             f"Boxes of what its maps agree on, {counted(places['n'], 'image')} with a true one: "
             f"mean IoU {_figure(places['iou'])}, above 0.5 in {_figure(places['correct'])}; "
-            f"the mean true box as every answer: {_figure(places['constant'])}"
+            f"the validation images' mean box as every answer: {_figure(places['constant'])}"
         )
     if maps := found.get("maps"):
         own, centre = (

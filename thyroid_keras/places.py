@@ -3,6 +3,7 @@
 import numpy as np
 
 from thyroid_keras import metrics
+from thyroid_keras.data.boxes import true_boxes
 from thyroid_keras.explain import can_localise, rule_of
 
 OVER = "all images with a true box, by the map of the class that the network names"
@@ -16,20 +17,38 @@ def has_places(model, table):
     return known and can_localise(model)
 
 
-def figures_of_boxes(store, truth, boxes, seed):
+def usual_box(store):
+    """Returns the mean true box of images, `[left, top, width, height]` in pixels.
+
+    What knows of an image no more than where others were outlined answers with that of
+    validation images.
+
+    Args:
+        store: `data.store.PixelStore`.
+
+    Returns:
+        List of four floats; `None` where no image has a true box.
+    """
+    truth = true_boxes(store)
+    known = truth[np.isfinite(truth[:, 0])]
+    return known.mean(axis=0).tolist() if len(known) else None
+
+
+def figures_of_boxes(store, truth, boxes, usual, seed):
     """What `metrics.json` says of boxes, see `metrics.localisation_metrics`.
 
     Args:
         store: `data.store.PixelStore` of the N images.
         truth: float `(N, 4)`, see `data.boxes.true_boxes`.
         boxes: int `(N, 4)`, see `explain.Localisation`.
+        usual: see `usual_box`, of the validation images.
         seed: of the bootstrap.
 
     Returns:
         Dict of figures, with `"over"`, what they are over; `"truth"`, where the true boxes
-        come from; `"rule"`, how the others were found; `"constant"`, the IoU of one box,
-        the mean of these images' true ones, as the answer to every image; and
-        `"above_constant"`, by how much `iou` is above it, resampled by group.
+        come from; `"rule"`, how the others were found; `"constant"`, the IoU of the usual
+        box as the answer to every image; and `"above_constant"`, by how much `iou` is above
+        it, resampled by group.
     """
     table = store.table
     ious = metrics.box_iou(truth, boxes)
@@ -42,7 +61,7 @@ def figures_of_boxes(store, truth, boxes, seed):
     known = np.isfinite(ious)
     return (
         found
-        | _against_constant(truth[known], ious[known], table.groups[known], seed)
+        | _against_constant(truth[known], ious[known], usual, table.groups[known], seed)
         | {
             "over": OVER,
             "truth": ", ".join(source for source, used in sources.items() if used),
@@ -73,10 +92,12 @@ def with_boxes(rows, truth, boxes, columns):
     ]
 
 
-def _against_constant(truth, ious, groups, seed):
+def _against_constant(truth, ious, usual, groups, seed):
     if not len(truth):
         return dict.fromkeys(CONSTANT, metrics.missing(metrics.NO_TRUE_BOX))
-    constant = metrics.box_iou(truth, np.broadcast_to(truth.mean(axis=0), truth.shape))
+    if usual is None:
+        return dict.fromkeys(CONSTANT, metrics.missing("no validation image has a true box"))
+    constant = metrics.box_iou(truth, np.broadcast_to(usual, truth.shape))
     own = {"value": float(constant.mean()), "sd": float(constant.std(ddof=len(truth) > 1))}
     above = metrics.paired_mean(ious, constant, groups, seed=seed)
     return dict(zip(CONSTANT, (own, above), strict=True))

@@ -64,7 +64,7 @@ def _boxes(metrics):
     )
     constant = found["constant"]
     aside = (
-        f"One box for every image, the mean of the true ones, has an IoU of "
+        f"One box for every image, the mean of the validation images' true ones, has an IoU of "
         f"{_mean_sd(constant)}: what their usual place alone gives away.{_above(found)}"
         if constant.get("value") is not None
         else ""

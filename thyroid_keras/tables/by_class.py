@@ -152,7 +152,8 @@ def _how_localised(found):
     ]
     if _value(found.get("constant")) is not None:
         lines.append(
-            "The mean true box, given as the answer to every image, would reach an IOU of "
+            "The validation images' mean true box, given as the answer to every image, would reach "
+            "an IOU of "
             f"{_spread(found['constant']['value'], found['constant'].get('sd'))}."
         )
     return lines

@@ -164,7 +164,7 @@ def _places(statement, table, results, seed):
         if effect.get("ci95"):
             low, high = effect["ci95"]
             yield Evidence(
-                compared=f"boxes of {result.row.label} against the mean true box as every answer",
+                compared=f"boxes of {result.row.label} against the validation images' mean box",
                 figure="IoU",
                 effect=effect,
                 margin=None,
