@@ -42,7 +42,7 @@ MAY_IMPORT = {
     | {"calcifications", "examples", "nodules", "places", "prediction", "report"},
     "inspection": LOW | LEARNING | {"borders", "calcifications", "prediction"},
     "explanation": LOW | LEARNING | {"inspection"},
-    "pooling": LOW | LEARNING | {"ensemble", "evaluation", "nodules", "report"},
+    "pooling": LOW | LEARNING | {"ensemble", "evaluation", "nodules", "places", "report"},
     "cross_validation": LOW
     | LEARNING
     | {"borders", "evaluation", "experiment", "narration", "other_data", "pooling", "preparation"}

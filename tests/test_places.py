@@ -130,7 +130,8 @@ def test_folds_pool_their_boxes(judged, tmp_path):
     assert pooled["n"] == 2 * alone["n"] and pooled["rule"] == alone["rule"]
     assert pooled["iou"]["value"] == pytest.approx(alone["iou"]["value"])
     assert [row["n"] for row in pooled["per_class"]] == [2 * row["n"] for row in alone["per_class"]]
-    assert pooled["constant"]["value"] is None
+    assert pooled["constant"]["value"] is None and pooled["above_constant"]["value"] is None
+    assert pooled["usual_box"] == pytest.approx(alone["usual_box"])
 
 
 def test_page_and_last_words_name_the_boxes(judged):

@@ -181,5 +181,6 @@ def _thresholds(found):
         "label_origin": found["threshold_origin"],
         "mask": masks.get("threshold", 0.5),
         "mask_origin": masks.get("threshold_origin", "0.5, since no image had a true mask"),
+        "box": (found.get("localisation") or {}).get("usual_box"),
         **map_thresholds(found),
     }

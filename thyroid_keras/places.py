@@ -46,9 +46,9 @@ def figures_of_boxes(store, truth, boxes, usual, seed):
 
     Returns:
         Dict of figures, with `"over"`, what they are over; `"truth"`, where the true boxes
-        come from; `"rule"`, how the others were found; `"constant"`, the IoU of the usual
-        box as the answer to every image; and `"above_constant"`, by how much `iou` is above
-        it, resampled by group.
+        come from; `"rule"`, how the others were found; `"usual_box"`; `"constant"`, the IoU
+        of that as the answer to every image; and `"above_constant"`, by how much `iou` is
+        above it, resampled by group.
     """
     table = store.table
     ious = metrics.box_iou(truth, boxes)
@@ -66,6 +66,7 @@ def figures_of_boxes(store, truth, boxes, usual, seed):
             "over": OVER,
             "truth": ", ".join(source for source, used in sources.items() if used),
             "rule": rule_of(store.size),
+            "usual_box": usual,
         }
     )
 

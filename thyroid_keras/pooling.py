@@ -10,6 +10,7 @@ from thyroid_keras.ensemble import MEMBER, ensemble
 from thyroid_keras.evaluation import figures_of
 from thyroid_keras.loading import load
 from thyroid_keras.nodules import figures_of_maps, pooled_facts
+from thyroid_keras.places import CONSTANT
 from thyroid_keras.report import read_answers, write_plots, write_report
 from thyroid_keras.runs import Run, RunError, atomic, read_csv, write_csv, write_json
 from thyroid_keras.training import own_session, set_precision
@@ -165,7 +166,11 @@ def _pooled_figures(run, runs, config):
         arrays = answers.ious, answers.labels, answers.groups, names
         places = next(m["localisation"] for m in each if "localisation" in m)
         places |= metrics.localisation_metrics(*arrays, seed=config["seed"])
-        found["localisation"] = places | {"constant": metrics.missing("each fold has its own")}
+        boxes = [m["localisation"].get("usual_box") for m in each if "localisation" in m]
+        boxes = [box for box in boxes if box is not None]
+        places["usual_box"] = np.mean(boxes, axis=0).tolist() if boxes else None
+        own = metrics.missing("each fold has its own")
+        found["localisation"] = places | dict.fromkeys(CONSTANT, own)
     if answers.maps:
         facts = pooled_facts([m["maps"] for m in each if "maps" in m], origin)
         found["maps"] = figures_of_maps(answers.maps, answers.groups, facts, config["seed"])
