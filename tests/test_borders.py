@@ -361,6 +361,14 @@ def test_a_run_reads_every_picture_without_borders(network, tmp_path, capsys):
     assert served == pytest.approx([float(row["p_calcification"]) for row in rows], abs=1e-5)
     card = (tmp_path / "served" / "sononet" / "1" / "README.md").read_text()
     assert "borders are removed" in card
+    config = json.loads((run / "config.json").read_text())
+    config["recipe"]["borders"] = "classical"  # as if it had been trained so
+    (run / "config.json").write_text(json.dumps(config))
+    predict.main([str(run), *(str(data / row["image"]) for row in rows), "--out", str(out)])
+    export.main([str(run), "--to", str(tmp_path / "served" / "sononet")])
+    served = answer(tmp_path / "served" / "sononet" / "2", asked)["probabilities"][:, 0]
+    said = [float(row["p_calcification"]) for row in read_csv(out)]
+    assert served == pytest.approx(said, abs=1e-5)
     on_phones = [run, "--format", "litert", "--to", tmp_path / "x"]
     assert "borders=" in fails(export.main, on_phones, capsys)
     missing = ["--arch", "ds_agnet", "--set", "borders=nowhere.keras"]
