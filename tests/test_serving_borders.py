@@ -97,7 +97,7 @@ def drawings():
     yield inset
     for gap in (20, 40):  # more columns apart than there are views, and as many
         comb = np.repeat(rng.integers(0, 200, (40, 300)), 4, axis=0).astype(np.uint8)
-        comb[:, np.arange(300) % gap < 2] = 0
+        comb[:, np.arange(300) % gap < 2] = 2
         yield comb
     pair = np.full((120, 260), 3, np.uint8)
     pair[10:100, 10:120] = pair[20:110, 130:250] = 60
