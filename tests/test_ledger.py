@@ -108,6 +108,12 @@ def test_a_leak_is_told_by_intervals_that_do_not_touch(tmp_path):
             write_json(run.metrics, run.read_metrics() | {"leak": wrong})
         verdicts.append(judge(STATEMENTS["leak"], folder, "quick").holds)
     assert verdicts == [True, False, False]
+    made(folder, "transfer_1", {"small_cnn": 1.0})  # in which shortcuts were looked for
+    run = Run(folder / "transfer_1-quick" / "rows" / "small_cnn")
+    largest = {"name": "sector", "roc_auc": {"value": 0.7, "ci95": [0.6, 0.8]}}
+    write_json(run.metrics, run.read_metrics() | {"shortcuts": {"largest": largest}})
+    for one in judge(STATEMENTS["leak"], folder, "quick").evidence:
+        assert "“sector” alone tells the classes with an AUC of 0.70" in one.data
 
 
 def test_repeated_trainings_are_paired_by_image_and_task(tmp_path):

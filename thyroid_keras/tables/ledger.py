@@ -95,7 +95,8 @@ def judge(statement, folder, scale, seed=0):
         if row.name in wanted:
             forms = [row, *(of_task(row, task) for task in table.tasks)]
             found = [form for form in forms if _is_finished(rows / form.name)]
-            results |= {form.name: read_result(form, None, rows / form.name) for form in found}
+            read = [read_result(form, None, rows / form.name) for form in found]
+            results |= {result.row.name: _with_shortcuts(result, rows) for result in read}
             lacking += [] if found else [row.label]
     check_comparable(list(results.values()))
     evidence = tuple(JUDGES[statement.kind](statement, table, results, seed))
@@ -105,6 +106,17 @@ def judge(statement, folder, scale, seed=0):
 def judge_all(folder, scale, seed=0):
     """Returns the `Entry` of each claim of `recipes.LEDGER`, see `judge`."""
     return [judge(statement, folder, scale, seed) for statement in LEDGER]
+
+
+def _with_shortcuts(result, rows):
+    """Lends a row in which no shortcut was looked for what another found on the same images."""
+    target = result.config["data"].get("target")
+    runs = [] if "shortcuts" in result.found else map(Run, sorted(rows.iterdir()))
+    for run in runs:
+        if run.metrics.exists() and run.read_config()["data"].get("target") == target:
+            if known := run.read_metrics().get("shortcuts"):
+                return dataclasses.replace(result, found=result.found | {"shortcuts": known})
+    return result
 
 
 def _is_finished(folder):
