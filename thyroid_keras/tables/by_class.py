@@ -153,8 +153,7 @@ def _how_localised(found):
     if _value(found.get("constant")) is not None:
         lines.append(
             "The validation images' mean true box, given as the answer to every image, would reach "
-            "an IOU of "
-            f"{_spread(found['constant']['value'], found['constant'].get('sd'))}."
+            f"an IOU of {_spread(found['constant']['value'], found['constant'].get('sd'))}."
         )
     return lines
 

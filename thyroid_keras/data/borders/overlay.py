@@ -14,7 +14,7 @@ SHARP = 70  # grey levels from one column to the next, which no beam can draw
 BRIGHT = 150
 LINE_GAP = 1.2  # of a character's height
 HALO_PX = 1  # about a stroke, which JPEG and scaling smear
-# what may be a letter: pixels of it, at least, and its height, at most a share of the picture's
+# of a letter: pixels and height at least; height at most, px, or this part of the picture's
 LEAST_PIXELS, LEAST_HEIGHT, USUAL_HEIGHT, HIGHEST = 5, 4, 14, 16
 ALONE = 0.3  # share of sharp pixels from which a part needs no neighbours
 # more than a tenth of the picture is no text, and specks beyond these form no lines: noise
