@@ -6,7 +6,7 @@ from thyroid_keras.report.first_look import first_look_sentence
 from thyroid_keras.report.shortcuts import against_shortcuts
 from thyroid_keras.report.style import counted, with_interval
 from thyroid_keras.report.transfer import leak_sentence
-from thyroid_keras.training import differences
+from thyroid_keras.training import differences, in_vain
 
 NAMES = {
     "roc_auc": "AUC",
@@ -45,6 +45,8 @@ def introduction(recipe, splits, precision, run):
     paper = RECIPES[recipe.arch]["paper"]
     if changes := differences(recipe, paper):
         yield f"Unlike the paper: {'; '.join(changes)}"
+    if changes := in_vain(recipe, RECIPES[recipe.arch][recipe.scale]):
+        yield f"Set, but without effect: {'; '.join(changes)}"
     for note in table.notes:
         yield f"Note: {note}"
     yield f"Run folder: {run.folder}"

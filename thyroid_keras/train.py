@@ -45,11 +45,12 @@ def list_settings(arch, scale):
     """Prints what `--set` may change, with the recipe's values and their meaning."""
     recipe = choose_recipe(arch, scale, ())
     print(f"Settings of {recipe.arch}, {recipe.scale} recipe:")
-    meanings = describe(type(recipe))
+    meanings, idle = describe(type(recipe)), recipe.idle()
     for name, value in recipe.settings().items():
         if name not in FIXED:
             value = ",".join(map(str, value)) if isinstance(value, tuple) else value
-            print(f"  {name}={value}\n      {meanings[name]}")
+            without = f" Without effect here: {idle[name]}." if name in idle else ""
+            print(f"  {name}={value}\n      {meanings[name]}{without}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from thyroid_keras.archs import build
 from thyroid_keras.data.borders.batches import ScreenBatches
 from thyroid_keras.data.borders.screens import views_of
 from thyroid_keras.data.phantom import phantom
+from thyroid_keras.recipes.feeding import MOVES
 from thyroid_keras.training import Phase, Recipe, fit_phase, unmet
 from thyroid_keras.training.adam import Adam
 
@@ -73,6 +74,10 @@ class BorderRecipe(Recipe):
                 "borders": self.borders == "none",
             },
         )
+
+    def idle(self):
+        """Returns which fields change nothing beside the others."""
+        return super().idle() | dict.fromkeys(MOVES, "every epoch has screens of its own")
 
 
 def learn_borders(recipe, splits, training):

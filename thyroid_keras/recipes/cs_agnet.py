@@ -20,6 +20,19 @@ PAPER = (
 )
 
 
+STAGE_TWO = (
+    "epochs",
+    "learning_rate",
+    "label_loss_weight",
+    "vote_loss_weight",
+    "pseudo_masks",
+    "pseudo_mask_threshold",
+    "keep_real_masks",
+    "zero_negative_masks",
+    "start_from_segmentation",
+)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MaskRecipe(Recipe):
     """Settings of networks that learn masks first, and classes from what masks have taught.
@@ -82,6 +95,13 @@ class MaskRecipe(Recipe):
             },
         )
 
+    def idle(self):
+        """Returns which fields change nothing beside the others."""
+        found = super().idle()
+        if self.schedule == "cosine":
+            found["learning_rate_decay"] = "a cosine falls by itself"
+        return found
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CSAGNetRecipe(MaskRecipe):
@@ -123,6 +143,16 @@ class CSAGNetRecipe(MaskRecipe):
                 "pseudo_mask_threshold": 0 < self.pseudo_mask_threshold < 1,
             },
         )
+
+    def idle(self):
+        """Returns which fields change nothing beside the others."""
+        found = super().idle()
+        if self.procedure is segmentation_only:
+            why = f"{self.arch} learns stage one alone, see segmentation_epochs"
+            found |= dict.fromkeys(STAGE_TWO, why)
+        elif self.pseudo_masks == "soft":
+            found["pseudo_mask_threshold"] = "soft pseudo masks have none"
+        return found
 
 
 # by the share of pixel labels; what the tables held beyond the prose is lost

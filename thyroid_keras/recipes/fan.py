@@ -20,6 +20,16 @@ PAPER = (
 )
 
 
+OF_THE_GATE = (
+    "gate_at",
+    "evidence",
+    "gate_scale",
+    "gate_target",
+    "gate_form",
+    "first_pass_loss_weight",
+)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FANRecipe(SGDRecipe):
     """Settings of FAN; the defaults are the paper's, or said to be decided here.
@@ -79,6 +89,15 @@ class FANRecipe(SGDRecipe):
                 "first_pass_loss_weight": self.first_pass_loss_weight >= 0,
             },
         )
+
+    def idle(self):
+        """Returns which fields change nothing beside the others."""
+        found = super().idle()
+        if self.feedback == "none":
+            found |= dict.fromkeys(("passes", *OF_THE_GATE), "without feedback there is no gate")
+        elif self.passes == 1:
+            found |= dict.fromkeys(OF_THE_GATE, "one pass has no gate")
+        return found
 
 
 # Table 2 and, for eta = 112, the prose: by eta and kappa

@@ -8,6 +8,8 @@ from thyroid_keras.data.augment import Augmentation
 from thyroid_keras.data.batches import Batches
 from thyroid_keras.data.store import PixelStore
 
+MOVES = tuple(field.name for field in dataclasses.fields(Augmentation))  # how pictures are moved
+
 
 def open_stores(recipe, splits, *, masks=True):
     """Decodes the images of the training and of the validation split.
@@ -37,8 +39,7 @@ def open_stores(recipe, splits, *, masks=True):
 
 def augmentation_of(recipe):
     """Returns the `Augmentation` that the fields of a recipe say."""
-    names = [f.name for f in dataclasses.fields(Augmentation)]
-    return Augmentation(**{name: getattr(recipe, name) for name in names if hasattr(recipe, name)})
+    return Augmentation(**{name: getattr(recipe, name) for name in MOVES if hasattr(recipe, name)})
 
 
 def train_batches(recipe, store, targets, seed, *, augmentation=None, **options):

@@ -32,6 +32,17 @@ PAPER = (
 OWN = {"image_shape", "num_classes", "weights"}  # arguments that other settings give
 
 
+OF_THE_PIXEL_CNN = (
+    "pixel_channels",
+    "kernel_size",
+    "hidden_layers",
+    "last_kernel_size",
+    "dense",
+    "max_reference_images",
+    "cutoff_epochs",
+)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GlobalAttentionRecipe(Recipe):
     """Settings of global attention; the defaults are the paper's, or said to be decided here.
@@ -150,6 +161,17 @@ class GlobalAttentionRecipe(Recipe):
         if problem is None and self.weights is not None and "weights" not in takes:
             problem = f"{self.backbone} starts from random ones alone. Received: {self.weights!r}"
         return found + ([f"--set weights: {problem}"] if problem else [])
+
+    def idle(self):
+        """Returns which fields change nothing beside the others."""
+        found = super().idle()
+        if self.mode != "pixel_cnn":
+            found |= dict.fromkeys(OF_THE_PIXEL_CNN, f"mode {self.mode} has no pixel CNN")
+        if self.mode == "none":
+            found |= dict.fromkeys(("penalty", "reduction"), "mode none has no map")
+        if not self.cv_folds:
+            found["kept_epochs"] = "cv_folds is 0"
+        return found
 
     def _unreadable(self):
         found = []

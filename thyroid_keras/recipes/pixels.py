@@ -22,6 +22,7 @@ from thyroid_keras.data.augment import GREY_LEVEL
 from thyroid_keras.data.dealing import deal_folds
 from thyroid_keras.data.progress import track
 from thyroid_keras.data.store import PixelStore
+from thyroid_keras.recipes.feeding import MOVES
 from thyroid_keras.recipes.global_attention import PAPER
 from thyroid_keras.recipes.protocol import FILE
 from thyroid_keras.training import Recipe, unmet
@@ -66,6 +67,13 @@ class PixelRecipe(Recipe):
                 "cv_folds": self.cv_folds >= 2,
             },
         )
+
+    def idle(self):
+        """Returns which fields change nothing beside the others."""
+        found = super().idle() | dict.fromkeys(MOVES, "the pixels are taken as they are")
+        if self.classifier == "lr":
+            found["kernels"] = "logistic regression has none"
+        return found
 
 
 def train_pixel_classifier(recipe, splits, training):

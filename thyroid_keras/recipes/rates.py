@@ -54,6 +54,15 @@ class SGDRecipe(Recipe):
             },
         )
 
+    def idle(self):
+        """Returns which fields change nothing beside the others."""
+        found = super().idle()
+        if self.schedule == "cosine":
+            found |= dict.fromkeys(("decay_epochs", "decay_factor"), "a cosine has no steps")
+        if not self.warm_up_epochs:
+            found["warm_up_factor"] = "warm_up_epochs is 0"
+        return found
+
 
 def sgd(recipe, epochs, **options):
     """Returns what `Phase.optimizer` is: a function from the training's steps to its `SGD`.

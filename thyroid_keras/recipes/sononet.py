@@ -11,6 +11,7 @@ unstated; AG-Sononet-FT-8 reaches an accuracy of .977 and a macro F1 of .922, So
 import dataclasses
 from typing import Literal
 
+from thyroid_keras.recipes.feeding import MOVES
 from thyroid_keras.recipes.rates import SGDRecipe
 from thyroid_keras.recipes.staged import one_stage, staged
 from thyroid_keras.training import unmet
@@ -82,6 +83,17 @@ class SonoNetRecipe(SGDRecipe):
             },
         )
 
+    def idle(self):
+        """Returns which fields change nothing beside the others."""
+        found = super().idle()
+        if self.augmentation == "authors":
+            found |= dict.fromkeys(MOVES, "augmentation is that of the authors")
+        if self.sampling != "stratified":
+            found["per_class"] = "sampling is not stratified"
+        if self.sampling == "shuffle":
+            found["background"] = "shuffling takes every image once"
+        return found
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AGSonoNetRecipe(SonoNetRecipe):
@@ -129,6 +141,15 @@ class AGSonoNetRecipe(SonoNetRecipe):
                 "scale_epochs": self.scale_epochs >= 0,
             },
         )
+
+    def idle(self):
+        """Returns which fields change nothing beside the others."""
+        found = super().idle()
+        if self.aggregation != "ft":
+            found |= dict.fromkeys(("ft_input", "scale_epochs"), "aggregation is not ft")
+        if self.aggregation != "deep_sup":
+            found["vote_loss_weight"] = "aggregation is not deep_sup"
+        return found
 
 
 # Table 1: by architecture, aggregation and filters

@@ -10,6 +10,7 @@ from thyroid_keras.training.recipe import Phase, Recipe
 from thyroid_keras.training.settings import (
     SettingError,
     differences,
+    in_vain,
     override,
     refuse,
     seed_problems,
@@ -31,6 +32,7 @@ __all__ = [
     "differences",
     "find_devices",
     "fit_phase",
+    "in_vain",
     "make_deterministic",
     "override",
     "own_session",

@@ -132,6 +132,14 @@ class Recipe:
             },
         )
 
+    def idle(self):
+        """Returns which fields change nothing beside the others; a paper's recipe adds its own.
+
+        Returns:
+            dict from a field's name to why, as a clause.
+        """
+        return {}
+
     def settings(self):
         """Returns the fields that say how, as JSON can hold them."""
         return {

@@ -64,12 +64,31 @@ def differences(recipe, other):
     """Returns what differs in the settings, as sentences for a reader.
 
     Args:
-        recipe: `Recipe`.
+        recipe: `Recipe`; its fields that change nothing are left out.
         other: the `Recipe` it is held against.
     """
-    theirs = other.settings()
+    theirs, idle = other.settings(), recipe.idle()
     return [
         f"{name} {_plain(value)} instead of {_plain(theirs[name])}"
+        for name, value in _changed(recipe, other)
+        if name not in idle
+    ]
+
+
+def in_vain(recipe, other):
+    """Returns what differs in settings that change nothing, as `differences`, with the reason."""
+    idle = recipe.idle()
+    return [
+        f"{name} {_plain(value)} ({idle[name]})"
+        for name, value in _changed(recipe, other)
+        if name in idle
+    ]
+
+
+def _changed(recipe, other):
+    theirs = other.settings()
+    return [
+        (name, value)
         for name, value in recipe.settings().items()
         if name in theirs and value != theirs[name] and name not in FIXED
     ]
