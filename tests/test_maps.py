@@ -144,6 +144,13 @@ def test_grad_cam_takes_the_features_of_the_last_pass():
     np.testing.assert_allclose(found, lfm @ weights, atol=1e-6)
 
 
+def test_scaled_images_and_maps_are_no_features():
+    model = tk.build("global_attention", image_shape=(32, 32, 3), num_classes=2, mode="l1",
+                     backbone="small_cnn", normalization="torch")  # fmt: skip
+    names = explain.feature_layers(model)
+    assert names and not {"torch", "global_attention"} & set(names)
+
+
 @pytest.mark.parametrize("layer", ["features", "last"])
 def test_grad_cam_weighs_channels_by_the_slope_of_the_score(layer):
     model, images = smooth(), ramp(2, 16, 16, 1)

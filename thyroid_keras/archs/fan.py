@@ -50,7 +50,8 @@ def fan(
         evidence, scale, target, form: of the gate, see `layers.FeedbackGate`.
         dilate: bool, whether convolutions are dilated twice for each pooling left out
             before them, which keeps their receptive field.
-        all_passes: bool, whether the logits of the earlier passes are put out too.
+        all_passes: bool, whether the logits of the earlier passes are put out too; with
+            `num_images` they always are.
         num_images: int >= 1, with `"epoch"` alone: builds the network that learns, whose
             layer `memory` keeps a map of each of so many training images, see
             `layers.MapMemory`. Its other layers are those of the network without.
@@ -101,11 +102,12 @@ def fan(
         attention = gate(*said[-1])
         if recall and number == passes:
             attention = recall(attention)
+        gated = layers.Multiply(name=f"gated{number}")
         if gate_at == "stage":
-            lfm = stage(layers.Multiply()([features, attention]), update=number == passes)
+            lfm = stage(gated([features, attention]), update=number == passes)
             said.append(classifier(lfm))
         else:
-            said.append(classifier(layers.Multiply()([lfm, attention])))
+            said.append(classifier(gated([lfm, attention])))
     names = [f"logits_pass{p}" for p in range(1, len(said))] + ["logits"]
     outputs = {
         name: layers.Identity(name=name, **FLOAT32)(answer)

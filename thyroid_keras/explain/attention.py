@@ -65,9 +65,9 @@ def attention_maps(model, images, *, batch_size=16):
 
 
 def gate_tensors(model):
-    """Returns the symbolic map `(B, h, w)` of each gate of a network, no ensemble, by name."""
+    """Returns the symbolic map `(B, h, w, 1)` of each gate of a network, no ensemble, by name."""
     return {
-        layer.name: layer._inbound_nodes[-1].output_tensors[0][..., 0]
+        layer.name: layer._inbound_nodes[-1].output_tensors[0]
         for layer in model.layers
         if isinstance(layer, GATES)
     }
@@ -101,7 +101,7 @@ def _gate_maps(model, images, batch_size):
     steps = range(0, len(images), batch_size)
     parts = [network.predict_on_batch(images[start : start + batch_size]) for start in steps]
     return {
-        name: np.concatenate([keras.ops.convert_to_numpy(part[name]) for part in parts])
+        name: np.concatenate([ops.convert_to_numpy(part[name])[..., 0] for part in parts])
         for name in maps
     }
 

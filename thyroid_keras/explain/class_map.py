@@ -16,7 +16,7 @@ CLASS_MAPS = "class_maps"  # of all classes; the other outputs are `label` and t
 
 def has_class_map(model):
     """Whether a model, or every member of an ensemble, has a class map; see `with_maps`."""
-    return _class_maps(members(model)[0]) is not None
+    return _source(members(model)[0]) is not None
 
 
 def with_maps(model):
@@ -44,7 +44,8 @@ def with_maps(model):
         enters, here by that product; the third's factor of 1 / eta^2 would give one
         kappa^2-th of the share.
     """
-    return averaged(model, _with_maps)
+    kept = {"label", CLASS_MAPS, *gates(model)}
+    return averaged(model, lambda member: _network(member, kept))
 
 
 def with_explanation(model):
@@ -58,14 +59,7 @@ def with_explanation(model):
         `(B, h, w)` of each other gate by its name, and `mask` `(B, H, W, 1)` where the model
         draws one. Maps that no image changes are those of `constant_maps`.
     """
-
-    def explained(member):
-        outputs = dict(_with_maps(member).output) | gate_tensors(member)
-        if isinstance(member.output, dict) and "mask" in member.output:
-            outputs["mask"] = member.output["mask"]
-        return keras.Model(member.input, outputs)
-
-    return averaged(model, explained)
+    return averaged(model, _network)
 
 
 def class_activation_map(model, images, class_index=None, *, batch_size=16):
@@ -147,31 +141,44 @@ def evidence_of(outputs, class_indices):
     return chosen - class_map_of(outputs, 1 - np.asarray(class_indices))
 
 
-def _with_maps(model):
-    outputs = {"label": label_of(model.output)}
-    outputs |= {name: model.get_layer(name).output[..., 0] for name in gates(model)}
-    class_maps = _class_maps(model)
-    if class_maps is not None:
-        outputs[CLASS_MAPS] = class_maps
-    return keras.Model(model.input, outputs)
+def _network(model, kept=None):
+    """A network that puts out a member's answer, maps and mask, or those that are `kept`."""
+    taps, source = {"answer": model.output} | gate_tensors(model), _source(model)
+    if source is not None:
+        taps[CLASS_MAPS] = source[0]
+    # as a layer: beside those of a network from a file, new operations would take their names
+    image = keras.Input(model.input_shape[1:], name="image")
+    found = keras.Model(model.input, taps, name="network")(image)
+    answer = found.pop("answer")
+    outputs = {"label": label_of(answer)}
+    if source is not None:
+        outputs[CLASS_MAPS] = source[1](found.pop(CLASS_MAPS))
+    outputs |= {name: attention[..., 0] for name, attention in found.items()}
+    if isinstance(answer, dict) and "mask" in answer:
+        outputs["mask"] = answer["mask"]
+    return keras.Model(image, {n: t for n, t in outputs.items() if kept is None or n in kept})
 
 
-def _class_maps(model):
-    """Symbolic `(B, h, w, K)`, or `None`."""
-    for layer in model.layers:
-        if isinstance(layer, LAPClassifier):
-            evidence = layer._inbound_nodes[-1].output_tensors[1]  # of the last pass
-            return class_map(evidence, layer.pool.kappa) * math.prod(evidence.shape[1:3])
+def _source(model):
+    """The tensor `(B, h, w, C)` from which class maps come, and the function to `(B, h, w, K)`.
+
+    `None` where there is no such way.
+    """
+    pooled = next((x for x in model.layers if isinstance(x, LAPClassifier)), None)
+    if pooled is not None:
+        evidence = pooled._inbound_nodes[-1].output_tensors[1]  # of the last pass
+        positions = math.prod(evidence.shape[1:3])
+        return evidence, lambda x: class_map(x, pooled.pool.kappa) * positions
     averages = [x for x in model.layers if isinstance(x, layers.GlobalAveragePooling2D)]
     if len(averages) != 1:
         return None
-    features, average = ops.cast(averages[0].input, "float32"), averages[0].output
+    features, average = averages[0].input, averages[0].output
     if any(average is output for output in keras.tree.flatten(model.output)):
-        return features  # one channel per class already
+        return features, lambda x: ops.cast(x, "float32")  # one channel per class already
     weights = _weights(model, average)
     if weights is None or weights.shape[-1] != label_of(model.output).shape[-1]:
         return None
-    return ops.matmul(features, weights)
+    return features, lambda x: ops.matmul(ops.cast(x, "float32"), weights)
 
 
 def _weights(model, tensor):

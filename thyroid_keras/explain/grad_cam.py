@@ -6,10 +6,17 @@ from keras import layers, ops
 
 from thyroid_keras.answers import class_probabilities, label_of
 from thyroid_keras.explain.attention import members
-from thyroid_keras.layers import GridAttention
+from thyroid_keras.layers import GlobalAttention
 from thyroid_keras.training.backend import gradient
 
-NOT_FEATURES = (layers.Dropout, layers.InputLayer, layers.Multiply, GridAttention)
+NOT_FEATURES = (
+    layers.Dropout,
+    layers.InputLayer,
+    layers.Multiply,
+    layers.Normalization,
+    layers.Rescaling,
+    GlobalAttention,
+)
 
 
 def grad_cam(model, images, class_index=None, layer=None, *, signed=False, batch_size=16):
@@ -52,11 +59,11 @@ def feature_layers(model):
     """Returns the names of the layers that `grad_cam` takes, in order; the last is its default.
 
     They put out several channels on a grid on the way to the class's score, and are no
-    pooling, dropout, gate or product with one.
+    pooling, dropout, product with a map or scaling of the image.
     """
     model = members(model)[0]
-    whole, own = keras.Model(model.input, label_of(model.output)), {x.name for x in model.layers}
-    return [x.name for x in whole.layers if x.name in own and _has_features(x)]
+    way = keras.Model(model.input, _answer(model.output))
+    return [layer.name for layer in way.layers if _has_features(layer)]
 
 
 def _has_features(layer):
@@ -80,7 +87,7 @@ def _maps(model, images, chosen, layer, batch_size):
             f"Received: layer={layer!r}, model={model.name!r}"
         )
     network = _tapped(model, layer or names[-1])
-    (_, *shape), num_classes = network.input_shape[1], network.output["scores"].shape[-1]
+    (_, *shape), num_classes = network.input_shape[1], label_of(model.output).shape[-1]
     if not np.isin(chosen, range(num_classes)).all():
         raise ValueError(
             f"`class_index` must be an int from 0 to {num_classes - 1}, or one per image. "
@@ -93,7 +100,7 @@ def _maps(model, images, chosen, layer, batch_size):
         wanted = ops.one_hot(chosen[part], num_classes)
 
         def score(tap, batch=batch, wanted=wanted):
-            return ops.sum(network([batch, tap], training=False)["scores"] * wanted)
+            return ops.sum(_scores(network([batch, tap], training=False)["answer"]) * wanted)
 
         tap = ops.zeros((len(batch), *shape))
         features = ops.convert_to_numpy(network([batch, tap], training=False)["features"])
@@ -116,22 +123,33 @@ def _tapped(model, name):
         if operation.name == name:
             calls.append(out)
             if len(calls) == len(nodes):
-                return out + inputs[1]
+                # named: a network from a file may have an `add` of its own
+                return layers.Add(name="tapped", dtype="float32")([out, inputs[1]])
         return out
 
     spare = keras.Input(inputs[1].shape[1:])
     outputs = {
-        "scores": _scores(model.output),
+        "answer": model.output,
         "features": features,
-        "spare": layers.Identity()(spare),  # lest the second input lead nowhere
+        "spare": layers.Identity(name="spare")(spare),  # lest the second input lead nowhere
     }
     whole = keras.Model([model.input, spare], outputs)
     copy = keras.models.clone_model(whole, input_tensors=inputs, call_function=call)
-    copy.set_weights(whole.get_weights())
+    # by name: behind the tap the layers of parallel branches may have another order
+    for layer in whole.layers:
+        if layer.weights:
+            copy.get_layer(layer.name).set_weights(layer.get_weights())
     return copy
 
 
+def _answer(outputs):
+    """What `label_of` reads of a network's outputs."""
+    names = [n for n in ("label", "logits", "mask") if isinstance(outputs, dict) and n in outputs]
+    return outputs[names[0]] if names else outputs
+
+
 def _scores(outputs):
+    """The logits, or what takes their place."""
     if not isinstance(outputs, dict):
         return outputs
     if "logits" in outputs:
