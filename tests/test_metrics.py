@@ -306,6 +306,13 @@ def test_paired_differences_are_those_of_the_figures():
     assert metrics.paired_mean(SCORES, SCORES, GROUPS)["ci95"] == [0.0, 0.0]
 
 
+def test_missing_differences_have_the_reason_of_as_many_classes():
+    p = np.full((4, 3), 1 / 3)
+    found = metrics.paired_differences(np.ones(4, int), *[(np.ones(4, int), p)] * 2, list("abcd"))
+    assert found["sensitivity"]["value"] is None
+    assert "positive class" not in found["sensitivity"]["reason"]
+
+
 def test_each_image_may_have_a_threshold_of_its_own():
     cuts = np.where(np.arange(60) < 30, 0.3, 0.7)
     found = metrics.classification_metrics(

@@ -136,7 +136,8 @@ def _pooled_figures(run, runs, config):
     answers = read_answers(run, names, OUT_OF_FOLD)
     # of more than two classes the likeliest wins
     cuts = np.array([0.5 if m["threshold"] is None else m["threshold"] for m in each])
-    masks = [m.get("segmentation", {}).get("threshold", 0.5) for m in each]
+    # a fold whose test images have no mask says nothing of its threshold
+    masks = [m["segmentation"]["threshold"] for m in each if "segmentation" in m] or [0.5]
     origin = (
         f"mean of the {len(each)} folds' thresholds, each chosen on its validation images; for "
         "new images, since out of fold each fold's own is used"

@@ -23,12 +23,12 @@ def class_rates(labels, predicted, num_classes, weights):
     Returns:
         dict from name to `(D, K)` in [0, 1], NaN where a denominator is 0.
     """
-    truth, said = np.eye(num_classes)[labels], np.eye(num_classes)[predicted]
-    hits, occurs, named = weights @ (truth * said), weights @ truth, weights @ said
+    truth, answer = np.eye(num_classes)[labels], np.eye(num_classes)[predicted]
+    tp, support, answered = weights @ (truth * answer), weights @ truth, weights @ answer
     return {
-        "precision": ratio(hits, named),
-        "sensitivity": ratio(hits, occurs),
-        "f1": ratio(2 * hits, occurs + named),
+        "precision": ratio(tp, answered),
+        "sensitivity": ratio(tp, support),
+        "f1": ratio(2 * tp, support + answered),
     }
 
 

@@ -55,15 +55,15 @@ def _checked(labels, probabilities, groups, class_names):
     return labels, np.clip(probabilities, 0, 1)
 
 
-def _one_vs_rest(truth, said, scores, weights):
+def _one_vs_rest(truth, predicted, scores, weights):
     """The figures of one class under each weighting: dict of `(D,)`."""
-    hits, misses = weights @ (truth & said), weights @ (truth & ~said)
-    alarms, passes = weights @ (~truth & said), weights @ (~truth & ~said)
+    tp, fn = weights @ (truth & predicted), weights @ (truth & ~predicted)
+    fp, tn = weights @ (~truth & predicted), weights @ (~truth & ~predicted)
     return {
-        "sensitivity": ratio(hits, hits + misses),
-        "specificity": ratio(passes, passes + alarms),
-        "precision": ratio(hits, hits + alarms),
-        "f1": ratio(2 * hits, 2 * hits + misses + alarms),
+        "sensitivity": ratio(tp, tp + fn),
+        "specificity": ratio(tn, tn + fp),
+        "precision": ratio(tp, tp + fp),
+        "f1": ratio(2 * tp, 2 * tp + fn + fp),
         "roc_auc": roc_auc(truth, scores, weights),
         "average_precision": average_precision(truth, scores, weights),
     }
@@ -119,11 +119,11 @@ def _proportions(confusion):
     total = confusion.sum()
     shares = {"accuracy": (confusion.trace(), total)}
     if len(confusion) == 2:
-        (passes, alarms), (misses, hits) = confusion
-        shares["sensitivity"] = (hits, hits + misses)
-        shares["specificity"] = (passes, passes + alarms)
-        shares["precision"] = (hits, hits + alarms)
-        shares["prevalence"] = (hits + misses, total)
+        (tn, fp), (fn, tp) = confusion
+        shares["sensitivity"] = (tp, tp + fn)
+        shares["specificity"] = (tn, tn + fp)
+        shares["precision"] = (tp, tp + fp)
+        shares["prevalence"] = (tp + fn, total)
     return {name: proportion(*share, REASONS.get(name)) for name, share in shares.items()}
 
 

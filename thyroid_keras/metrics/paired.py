@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from thyroid_keras.metrics.classification import REASONS, class_statistics
+from thyroid_keras.metrics.classification import BOTH, REASONS, class_statistics
 from thyroid_keras.metrics.intervals import bootstrap
 
 COMPARED = ("roc_auc", "accuracy", "sensitivity", "specificity", "f1")
@@ -29,7 +29,9 @@ def paired_differences(labels, answers_a, answers_b, groups, *, draws=2000, seed
         a, b = of_a(weights), of_b(weights)
         return {name: a[name] - b[name] for name in COMPARED}
 
-    return bootstrap(differences, groups, draws=draws, seed=seed, reasons=REASONS)
+    binary = np.shape(answers_a[1])[1] == 2
+    reasons = REASONS if binary else dict.fromkeys(REASONS, BOTH)
+    return bootstrap(differences, groups, draws=draws, seed=seed, reasons=reasons)
 
 
 def paired_mean(values_a, values_b, groups, *, draws=2000, seed=0):
