@@ -120,6 +120,14 @@ def test_training_count_is_that_of_tensorflow():
     assert ours == pytest.approx(tensorflow_flops(step) - image_gradient, rel=0.01)
 
 
+def test_what_is_done_to_the_image_takes_no_gradient():
+    image = keras.Input((8, 8, 3))
+    turned = keras.ops.flip(layers.Rescaling(2.0)(image), axis=-1)  # no layer, an operation
+    model = keras.Model(image, layers.Conv2D(2, 1)(turned))
+    one = 2 * 6 * 64
+    assert count_flops(model) == {"forward": one, "training": 2 * one}
+
+
 def test_frozen_layers_take_no_gradient():
     image = keras.Input((8, 8, 2))
     first, second, third = (layers.Conv2D(2, 1, name=name) for name in "abc")

@@ -492,6 +492,9 @@ def test_wrong_settings_are_named_at_once(capsys, data, tmp_path):
     more = ["--features", "vgg61", "--weights", "none", "--alpha", 2, "--image-size", 0]
     said = fails(command.main, [*words, *more], capsys)
     assert all(f"--{name}" in said for name in ("features must", "alpha", "image-size"))
+    (tmp_path / "theirs.pth").touch()
+    more = ["--weights", tmp_path / "theirs.pth", "--features", "resnet50"]
+    assert "fit a VGG's features alone" in fails(command.main, [*words, *more], capsys)
     more = ["--weights", "none", "--image-size", 20]
     assert "MobileNet cannot be built" in fails(command.main, [*words, *more], capsys)
     more = ["--weights", "none", "--copies", 0, "--augment-before-split"]

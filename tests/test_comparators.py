@@ -54,6 +54,9 @@ def test_alexnet_seg_contract(tmp_path):
     [
         ("alexnet_seg", {"image_shape": (48, 64, 1)}, "multiples of 32"),
         ("alexnet_seg", {"stage_filters": (1, 2)}, "five ints"),
+        ("alexnet_seg", {"num_classes": 1}, "num_classes=1"),
+        ("cs_agnet", {"num_classes": 1}, "num_classes=1"),
+        ("vgg_unet", {"num_classes": 0}, "num_classes=0"),
         ("alexnet_seg", {"units": 0}, "`units` must be at least 1"),
         ("classical", {"num_classes": 3}, "num_classes=3"),
         ("classical", {"method": "ci"}, "method='ci'"),

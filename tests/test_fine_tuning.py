@@ -152,6 +152,23 @@ def test_weights_that_cannot_be_had_are_said_within_seconds(capsys, tmp_path, mo
         assert recipe_of(config).size == (160, 160)
 
 
+@pytest.mark.parametrize(
+    ("kept", "arch", "there"),
+    [
+        ("resnet50v2_weights_tf_dim_ordering_tf_kernels_notop.h5", "resnet50", False),
+        ("resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5", "resnet50", True),
+        ("mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224.h5", "mobilenet", True),
+        ("inception_v3_weights_tf_dim_ordering_tf_kernels.h5", "inception_v3", True),
+    ],
+)
+def test_kept_weights_are_known_by_their_file(kept, arch, there, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(pretrained, "_answers", lambda: False)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / kept).touch()
+    assert (pretrained.unavailable(arch, "imagenet") is None) == there
+
+
 @pytest.mark.slow
 def test_a_known_network_is_fine_tuned_from_its_weights(splits, tmp_path):
     arguments = {"image_shape": (32, 32, 3), "normalization": "tf", "alpha": 0.25}

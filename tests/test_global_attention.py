@@ -210,6 +210,15 @@ def test_images_are_normalised_as_the_weights_ask(backbone, weights, expected):
     assert recipe.arguments()["normalization"] == expected
 
 
+@pytest.mark.parametrize("normalization", [None, "tf"])
+def test_images_are_normalised_as_the_network_of_a_file_does_it(normalization, tmp_path):
+    shape = {"image_shape": (32, 32, 3), "num_classes": 2}
+    file = tmp_path / "own.keras"
+    tk.build("resnet18", **shape, normalization=normalization).save(file)
+    recipe = dataclasses.replace(RECIPES[NAME]["paper"], backbone="resnet18", weights=str(file))
+    assert recipe.arguments()["normalization"] == normalization
+
+
 def test_settings_out_of_range_are_named_all_at_once():
     bad = ["image_size=31", "pixel_channels=0", "kernel_size=4", "hidden_layers=5", "epochs=4",
            "last_kernel_size=2", "penalty=-1", "cutoff_epochs=5", "learning_rate=0", "l2=-1",

@@ -48,6 +48,12 @@ CASES = {  # what is asked for, and what then says nothing, each with another va
         "dense=true", "max_reference_images=2", "cutoff_epochs=900", "kept_epochs=2",
     ]),
     "no map": ("global_attention", [*MAP, "mode=none"], ["penalty=9", "reduction=sum"]),
+    "rmsprop": (
+        "small_cnn",
+        ["image_size=32", "epochs=1", "batch_size=8"],
+        ["momentum=0.1", "warm_up_factor=0.7"],
+    ),
+    "no weights": ("resnet18", ["image_size=32", "epochs=1", "batch_size=8"], ["keep_norms=true"]),
     "pixels": ("pixel_classifier", ["image_size=16", "penalties=0.01", "cv_folds=2"], [
         "kernels=rbf", "rotation_deg=40", "gain=0.5", "flip_vertical=1",
     ]),

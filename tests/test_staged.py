@@ -165,7 +165,12 @@ def test_paper_recipe_is_the_papers():
     assert not moved.anisotropic_zoom and moved.fill == "nearest"
     assert (recipe.size, recipe.batch_size, recipe.l2) == ((208, 272), 64, 1e-4)
     assert recipe.reported(recipe)["f1"] == 0.922
-    assert recipe.reported(override(recipe, ["filters=64"])) == {}
+    for other in ("filters=64", "normalization=softmax", "gating=global"):
+        assert recipe.reported(override(recipe, [other])) == {}
+    quick = RECIPES["ag_sononet"]["quick"]
+    assert quick.reported(quick)["f1"] == 0.922 and RECIPES["sononet"]["paper"].reported(
+        RECIPES["sononet"]["paper"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -175,4 +180,4 @@ def test_paper_recipe_is_the_papers():
 )  # fmt: skip
 def test_settings_out_of_range_are_refused(setting):
     with pytest.raises(SettingError, match=r"--set \w+: .*Received"):
-        override(RECIPES["ag_sononet"]["quick"], [setting])
+        override(RECIPES["ag_sononet"]["paper"], [setting])

@@ -25,7 +25,9 @@ from thyroid_keras.training import (
     Training,
     copy_weights,
     fit_phase,
+    later_seed,
     override,
+    seed_problems,
 )
 from thyroid_keras.training.backend import set_precision
 from thyroid_keras.training.checkpoints import CheckpointError, Checkpoints, Record
@@ -147,6 +149,17 @@ def test_what_is_not_finite_is_never_saved(tmp_path, splits):
     record, arrays = Checkpoints(tmp_path / "only").latest()
     assert record.epoch == 2
     assert all(np.isfinite(a).all() for a in arrays.values())
+
+
+def test_nothing_is_kept_where_the_first_epoch_is_not_finite(tmp_path, splits):
+    with pytest.raises(Diverged, match="in epoch 1. Try a lower"):
+        fit(tmp_path, splits, optimizer=lambda steps: keras.optimizers.SGD(3e38))
+    assert Checkpoints(tmp_path / "only").latest() is None
+
+
+def test_what_is_monitored_must_be_measured(tmp_path, splits):
+    with pytest.raises(ValueError, match=r"one of \['loss', 'val_loss'\].*'val_losss'"):
+        fit(tmp_path, splits, monitor="val_losss")
 
 
 def test_a_signal_ends_the_step_and_the_epoch_before_is_kept(tmp_path, splits):
@@ -419,9 +432,30 @@ def test_settings_out_of_range_are_named_all_at_once_with_their_meaning():
     assert "a multiple of 16" in str(caught.value)
 
 
+def test_no_setting_is_infinite():
+    bad = ["rotation_deg=inf", "zoom=1,inf", "learning_rate=nan", "gain=-inf"]
+    with pytest.raises(SettingError) as caught:
+        override(RECIPES["cs_agnet"]["quick"], bad)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 4 and all("must be finite" in line for line in lines)
+
+
+def test_steps_of_the_schedule_matter_only_where_it_has_them():
+    recipe = RECIPES["fan"]["quick"]
+    assert override(recipe, ["warm_up_epochs=100"]).schedule == "cosine"
+    with pytest.raises(SettingError, match="--set decay_epochs"):
+        override(recipe, ["warm_up_epochs=100", "schedule=steps"])
+
+
+def test_the_greatest_seed_has_others_after_it():
+    assert not seed_problems(2**32 - 1)
+    assert [later_seed(2**32 - 1, n) for n in range(3)] == [2**32 - 1, 0, 1]
+
+
 def test_every_field_of_every_recipe_is_described():
     for scales in RECIPES.values():
         for recipe in scales.values():
+            assert "" not in describe(type(recipe))
             assert set(recipe.settings()) <= set(describe(type(recipe)))
             # weights of others may be out of reach here
             assert not [p for p in recipe.problems() if not p.startswith("--set weights: ")]

@@ -19,8 +19,8 @@ def fold_batch_norm(model):
         kernel = kernel * scale
         bias = (bias - moving_mean) * scale + beta
 
-    in float64. Folded is a normalisation that alone reads what a linear convolution puts
-    out, as often as it is called; an `Identity` keeps its name and its output. Models within
+    in float64. A normalisation is folded if it is the only reader of a linear convolution's
+    output, in every call of it; an `Identity` keeps its name and its output. Models within
     the model are folded too.
 
     Args:

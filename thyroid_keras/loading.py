@@ -22,6 +22,7 @@ MODULES = (
     "thyroid_keras.layers.",
     "thyroid_keras.losses.",
     "thyroid_keras.training.adam.",
+    "thyroid_keras.training.sgd.",
 )
 CLASSES = {"keras.DTypePolicy", "keras.Functional", "keras.Model", "keras.Sequential"}
 # ... but for these, which run code or read files

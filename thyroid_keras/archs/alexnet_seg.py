@@ -48,7 +48,7 @@ def alexnet_seg(
         value, since no Keras operation tells where a maximum was; the decoder mirrors the
         encoder, without skips, and its last deconvolution is the mask.
     """
-    _check(image_shape, stage_filters, units)
+    _check(image_shape, num_classes, stage_filters, units)
     x = image = keras.Input(image_shape, name="image")
     for s, (filters, kernel_size) in enumerate(zip(stage_filters, KERNEL_SIZES, strict=True), 1):
         conv = CONV | ({"strides": STRIDE} if s == 1 else {})
@@ -87,7 +87,9 @@ def _decoder(x, stage_filters, mask_bias):
     )(x)
 
 
-def _check(image_shape, stage_filters, units):
+def _check(image_shape, num_classes, stage_filters, units):
+    if num_classes < 2:
+        raise ValueError(f"`num_classes` must be at least 2. Received: num_classes={num_classes}")
     height, width, _ = image_shape
     if height % 32 or width % 32 or not height or not width:
         raise ValueError(

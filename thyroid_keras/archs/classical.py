@@ -3,9 +3,9 @@
 import keras
 from keras import layers
 
+from thyroid_keras.archs.blocks import MOMENTUM
 from thyroid_keras.layers.brightness import BrightnessMap
 
-MOMENTUM = 0.9
 FLOAT32 = {"dtype": "float32"}
 
 

@@ -40,7 +40,8 @@ def cs_agnet(
         the paper shows) and `label_gate1` to `label_gate3`.
 
     Raises:
-        ValueError: if a side is no multiple of 16, or `stage_filters` are not five.
+        ValueError: if a side is no multiple of 16, `stage_filters` are not five, or there are
+            fewer than two classes.
 
     Reference: Wang et al., CS-AGnet, Fig. 1 and Sec. 2.1 to 2.3.
     Deviation: the paper is silent on several points. Decided here: batch normalisation
@@ -84,6 +85,8 @@ def vgg_unet_seg(
 
 def _whole(name, image_shape, num_classes, stage_filters, mask_bias, *, gated):
     """Modules A and B, and C where there are classes."""
+    if num_classes is not None and num_classes < 2:
+        raise ValueError(f"`num_classes` must be at least 2. Received: num_classes={num_classes}")
     image, taps, bridge = _encoder(image_shape, stage_filters)
     outputs = _decoder(taps, bridge, stage_filters, mask_bias, gated=gated)
     if num_classes is not None:

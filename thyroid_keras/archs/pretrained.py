@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import os
+import re
 import threading
 import urllib.request
 import zipfile
@@ -169,7 +170,9 @@ def _cache():
 
 
 def _is_kept(arch):
-    return any(_letters(p.name).startswith(_letters(arch)) for p in _cache().glob("*.h5"))
+    # version 2 is another network, ResNet50V2, but for MobileNet, where it is a setting
+    own = re.compile(_letters(arch) + ("" if arch == "mobilenet" else r"(?!v\d)"))
+    return any(own.match(_letters(path.name)) for path in _cache().glob("*.h5"))
 
 
 def _answers():

@@ -47,13 +47,13 @@ def count_flops(model):
 
 
 def _reading_data(model):
-    """The layers of the graph whose input no trainable weight has had a say in."""
+    """The operations of the graph whose input no trainable weight has had a say in."""
     found, data = set(), {id(tensor) for tensor in keras.tree.flatten(model.input)}
-    for layer in model.layers:  # in the order of the graph
-        if all(id(tensor) in data for tensor in keras.tree.flatten(layer.input)):
-            found.add(layer)
-            if not layer.trainable_weights:
-                data.update(id(tensor) for tensor in keras.tree.flatten(layer.output))
+    for operation in model.operations:  # layers and functions, in the order of the graph
+        if all(id(tensor) in data for tensor in keras.tree.flatten(operation.input)):
+            found.add(operation)
+            if not getattr(operation, "trainable_weights", ()):
+                data.update(id(tensor) for tensor in keras.tree.flatten(operation.output))
     return found
 
 

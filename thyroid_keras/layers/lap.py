@@ -94,7 +94,9 @@ class LAPClassifier(layers.Layer):
     def __init__(self, num_classes, kappa=1, **kwargs):
         super().__init__(**kwargs | {"dtype": "float32"})
         if num_classes < 1:
-            raise ValueError(f"`num_classes` must be at least 1. Received: {num_classes}")
+            raise ValueError(
+                f"`num_classes` must be at least 1. Received: num_classes={num_classes}"
+            )
         self.num_classes = num_classes
         self.pool = LAP(kappa)
 

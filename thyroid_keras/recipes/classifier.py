@@ -12,20 +12,16 @@ from typing import Literal
 
 import keras
 
-from thyroid_keras.archs import build
 from thyroid_keras.archs.inception import LEAST_SIDE as INCEPTION_SIDE
 from thyroid_keras.archs.pretrained import IMAGENET, unavailable, weights_normalization
 from thyroid_keras.archs.source import kept_normalization
 from thyroid_keras.archs.torchvision import is_torchvision
 from thyroid_keras.recipes.fan import FIGURES
 from thyroid_keras.recipes.fan import RECIPES as FAN
-from thyroid_keras.recipes.feeding import open_stores, train_batches, val_batches
 from thyroid_keras.recipes.network import NetworkRecipe
-from thyroid_keras.recipes.rates import SGDRecipe, schedule, sgd
-from thyroid_keras.training import Phase, SettingError, fit_phase, unmet
-from thyroid_keras.training.adam import Adam
-
-JOINT = "logits"
+from thyroid_keras.recipes.one_phase import train_classifier
+from thyroid_keras.recipes.rates import SGDRecipe
+from thyroid_keras.training import SettingError, unmet
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,17 +55,22 @@ class ClassifierRecipe(NetworkRecipe):
         if self.arch == "inception_v3" and min(self.size) < INCEPTION_SIDE:
             found.append(
                 f"--set image_size: inception_v3 takes sides of at least {INCEPTION_SIDE}. "
-                f"Received: {self.image_size!r}"
+                f"Received: image_size={self.image_size!r}"
             )
         if self._published() and self.normalization != "auto":
             wanted = weights_normalization(self.arch, self.weights) or "none"
             if self.normalization != wanted:
                 found.append(
                     f"--set normalization: these weights of {self.arch} ask for {wanted}, which "
-                    f"`auto` takes. Received: {self.normalization!r}"
+                    f"`auto` takes. Received: normalization={self.normalization!r}"
                 )
         problem = unavailable(self.arch, self.weights)
         return super().problems() + found + ([f"--set weights: {problem}"] if problem else [])
+
+    def idle(self):
+        """Returns which fields change nothing beside the others."""
+        alone = {"keep_norms": "without weights they learn"} if self.weights is None else {}
+        return super().idle() | alone
 
     def _published(self):
         """Whether the weights are Keras's or torchvision's, which say how they see images."""
@@ -148,65 +149,6 @@ class VGGAttentionRecipe(ClassifierRecipe):
         """Returns the arguments of the builder that are settings of the recipe, as a dict."""
         shared = {k: v for k, v in super().arguments().items() if k != "head"}
         return shared | {"attention": self.attention}
-
-
-def train_classifier(recipe, splits, training):
-    """Trains a classifier in one phase.
-
-    Args:
-        recipe: `ClassifierRecipe`.
-        splits: `data.splits.Splits`.
-        training: `training.Training`.
-
-    Returns:
-        `keras.Model` at its best epoch, from images in [0, 1] to a dict of `logits`.
-
-    Raises:
-        DataError: with every file that cannot be read.
-        ModelError: if the weights to start from are not there, or of another network.
-        SettingError: if a layer that is to be fine-tuned is not there.
-    """
-    stores = open_stores(recipe, splits, masks=False)
-    keras.utils.set_random_seed(training.seed)
-    num_classes = len(splits.train.class_names)
-    sigmoid = recipe.sigmoid and num_classes == 2
-    network = build(
-        recipe.arch,
-        image_shape=(*recipe.size, recipe.channels),
-        num_classes=1 if sigmoid else num_classes,
-        **recipe.arguments(),
-    )
-    # the softmax of 0 and z is the sigmoid of z
-    logits = keras.ops.pad(network.output, ((0, 0), (1, 0))) if sigmoid else network.output
-    model = keras.Model(network.input, {JOINT: logits}, name=network.name)
-    phase = Phase(
-        name=recipe.arch,
-        title=recipe.arch,
-        epochs=recipe.epochs,
-        optimizer=_optimizer(recipe),
-        losses={JOINT: keras.losses.CategoricalCrossentropy(from_logits=True)},
-        frozen=recipe.frozen(network),
-        patience=recipe.patience,
-    )
-    train = train_batches(recipe, stores["train"], _targets, (training.seed, 1))
-    return fit_phase(model, phase, train, val_batches(recipe, stores["val"], _targets), training)
-
-
-def _targets(arrays):
-    return arrays["image"], {JOINT: arrays["label"]}
-
-
-def _optimizer(recipe):
-    if recipe.optimizer == "sgd":
-        return sgd(recipe, recipe.epochs)
-
-    def optimizer(steps):
-        rate = schedule(recipe, steps // recipe.epochs, recipe.epochs)
-        if recipe.optimizer == "rmsprop":
-            return keras.optimizers.RMSprop(rate)
-        return Adam(rate, weight_decay=recipe.weight_decay or None)
-
-    return optimizer
 
 
 # Table 2, by architecture; parameters of 224x224x3 and two classes

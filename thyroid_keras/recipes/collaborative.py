@@ -13,7 +13,7 @@ from thyroid_keras.data.splits import stratified_subset
 from thyroid_keras.data.store import empty_pixels
 from thyroid_keras.losses import FocalTversky
 from thyroid_keras.recipes.feeding import open_stores, train_batches, val_batches
-from thyroid_keras.training import Phase, copy_weights, fit_phase
+from thyroid_keras.training import Phase, copy_weights, fit_phase, later_seed
 from thyroid_keras.training.adam import Adam
 
 SCALES = {"mask": 1, "mask_2": 2, "mask_4": 4, "mask_8": 8}
@@ -55,7 +55,7 @@ def two_stages(recipe, splits, training):
     val_masks = pseudo_masks(segmenter, stores["val"], recipe)
     val_masks[drawn["val"]] = stores["val"].read(drawn["val"])[1]
 
-    keras.utils.set_random_seed(training.seed + 1)
+    keras.utils.set_random_seed(later_seed(training.seed, 1))
     model = _build(recipe, recipe.arch, splits.train)
     if recipe.start_from_segmentation:
         copy_weights(segmenter, model)

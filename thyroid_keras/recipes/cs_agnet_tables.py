@@ -5,7 +5,6 @@ from thyroid_keras.recipes.table import GRAD_CAM, Claim, Comparison, Row, Table
 
 GATE = "mask_gate3"  # the one that the paper shows
 QUICK_PX = 96
-# Table 2 by the share of pixel labels that each method learns from
 FLIPS = ("flip_horizontal=0.5", "flip_vertical=0.5")
 VIEWS = "phantom_views=2"
 QUICK_MASKS = ("segmentation_epochs=16", "epochs=8")
@@ -103,9 +102,9 @@ TABLES = {
         comparisons=(
             Comparison(
                 name="maps",
-                title="Attention maps of mask_gate3 by pixel labels",
+                title=f"Attention maps of {GATE} by pixel labels",
                 rows=("10", "30", "50", "100"),
-                gate="mask_gate3",
+                gate=GATE,
             ),
         ),
         notes=(

@@ -24,10 +24,9 @@ def train_global_attention(recipe, splits, training):
     """Trains a classifier and one map for all images, then the classifier alone.
 
     The pixel CNN sees the training images as they are, once (of many, `max_reference_images`
-    of them); the network returned holds its
-    map and neither them nor itself. Without attention (`mode=none`) the classifier alone. The
-    run keeps the map before any learning, and the prior where there is one, which is in both
-    that map and the network's.
+    of them); the network returned holds its map, and neither them nor the pixel CNN. Without
+    attention (`mode=none`) the classifier alone. The run keeps the map before any learning,
+    and the prior where there is one, which is in both that map and the network's.
 
     Args:
         recipe: `recipes.global_attention.GlobalAttentionRecipe`.
@@ -44,8 +43,8 @@ def train_global_attention(recipe, splits, training):
 
     Reference: Xu et al., Algorithm 1.
     Deviation: `max_reference_images`; the paper's pixel CNN sees all. Adam begins anew after
-        the cut-off. Of the epochs after it the one with the
-        least validation loss is kept, where the paper takes 30 by cross-validation.
+        the cut-off. Of the epochs after it the one with the least validation loss is kept,
+        where the paper takes 30 by cross-validation.
     """
     keras.utils.set_random_seed(training.seed)
     learns = recipe.mode == "pixel_cnn"

@@ -148,7 +148,7 @@ class GlobalAttentionRecipe(Recipe):
         found += self._unreadable() + grid_problems(self)
         if self.backbone not in backbones():
             return [*found, f"--set backbone: must be one of {', '.join(backbones())}. "
-                    f"Received: {self.backbone!r}"]  # fmt: skip
+                    f"Received: backbone={self.backbone!r}"]  # fmt: skip
         takes = set(inspect.signature(ARCHS[self.backbone]).parameters)
         more = sorted(takes - OWN)
         unknown = [a for a in self.backbone_arguments if a.partition("=")[0] not in more]
@@ -159,7 +159,9 @@ class GlobalAttentionRecipe(Recipe):
             )
         problem = unavailable(self.backbone, self.weights)
         if problem is None and self.weights is not None and "weights" not in takes:
-            problem = f"{self.backbone} starts from random ones alone. Received: {self.weights!r}"
+            problem = (
+                f"{self.backbone} starts from random ones alone. Received: weights={self.weights!r}"
+            )
         return found + ([f"--set weights: {problem}"] if problem else [])
 
     def idle(self):
@@ -189,8 +191,10 @@ class GlobalAttentionRecipe(Recipe):
         if normalization == "auto":
             if self.weights == IMAGENET:
                 normalization = published_normalization(self.backbone)
+            elif str(self.weights).endswith(".keras"):
+                normalization = kept_normalization(self.weights)
             else:
-                normalization = kept_normalization(self.weights) or "torch"
+                normalization = "torch"
         given = (a.partition("=")[::2] for a in self.backbone_arguments)
         return {
             "backbone": self.backbone,

@@ -49,6 +49,11 @@ class NetworkRecipe(SGDRecipe):
             },
         )
 
+    def idle(self):
+        """Returns which fields change nothing beside the others."""
+        alone = {"momentum": "it is of sgd"} if self.optimizer != "sgd" else {}
+        return super().idle() | alone
+
     def arguments(self):
         """Returns the arguments of the builder that are settings of the recipe, as a dict."""
         return {}

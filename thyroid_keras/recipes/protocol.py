@@ -11,7 +11,7 @@ from thyroid_keras.data.augment import GREY_LEVEL
 from thyroid_keras.data.dealing import deal_folds
 from thyroid_keras.data.store import PixelStore
 from thyroid_keras.recipes.cut_off import ANSWER, train_global_attention
-from thyroid_keras.training import SettingError, override
+from thyroid_keras.training import SettingError, later_seed, override
 
 FILE = "protocol.json"
 GRID_FIELDS = ("learning_rate", "l2", "penalty", "pixel_channels")
@@ -42,7 +42,7 @@ def train_by_protocol(recipe, splits, training):
         for number in range(1, recipe.repeats):
 
             def repeat(aside, number=number):
-                aside = dataclasses.replace(aside, seed=training.seed + number)
+                aside = dataclasses.replace(aside, seed=later_seed(training.seed, number))
                 training.say(f"Training {number + 1} of {recipe.repeats}, another seed")
                 model = train_global_attention(recipe, splits, aside)
                 return _right_about(model, recipe, splits.test)

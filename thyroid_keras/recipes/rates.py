@@ -20,9 +20,9 @@ class SGDRecipe(Recipe):
         momentum: of SGD, in [0, 1).
         schedule: `steps` (times `decay_factor` every `decay_epochs`) or `cosine`.
         warm_up_epochs: epochs at `warm_up_factor` of the rate (`cosine`: rising from it).
-        warm_up_factor: see there, in (0, 1].
-        decay_epochs: see `schedule`.
-        decay_factor: see `schedule`, in (0, 1].
+        warm_up_factor: share of the rate while warming up, in (0, 1].
+        decay_epochs: epochs between two steps of the schedule `steps`, above `warm_up_epochs`.
+        decay_factor: by which each step multiplies the rate, in (0, 1].
         l2: weight of the penalty l2 / 2 ||w||^2, at least 0.
     """
 
@@ -48,7 +48,8 @@ class SGDRecipe(Recipe):
                 "momentum": 0 <= self.momentum < 1,
                 "warm_up_epochs": self.warm_up_epochs >= 0,
                 "warm_up_factor": 0 < self.warm_up_factor <= 1,
-                "decay_epochs": self.decay_epochs > self.warm_up_epochs,
+                "decay_epochs": self.schedule == "cosine"
+                or self.decay_epochs > self.warm_up_epochs,
                 "decay_factor": 0 < self.decay_factor <= 1,
                 "l2": self.l2 >= 0,
             },

@@ -152,6 +152,7 @@ class AGSonoNetRecipe(SonoNetRecipe):
         return found
 
 
+OF_THE_GATES = ("normalization", "gating", "gate_bias", "attention_pool")
 # Table 1: by architecture, aggregation and filters
 FIGURES = ("accuracy", "f1", "precision", "sensitivity")
 REPORTED = {
@@ -171,7 +172,10 @@ REPORTED = {
 
 
 def reported(recipe):
-    """Returns the paper's figures for these filters and this aggregation."""
+    """Returns the paper's figures for these filters and this aggregation, with its own gates."""
+    own = RECIPES[recipe.arch]["paper"]
+    if any(getattr(recipe, name, None) != getattr(own, name, None) for name in OF_THE_GATES):
+        return {}
     row = (recipe.arch, getattr(recipe, "aggregation", None), recipe.filters)
     return dict(zip(FIGURES, REPORTED.get(row, ()), strict=False))
 

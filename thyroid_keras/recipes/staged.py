@@ -9,7 +9,7 @@ from thyroid_keras.data.sampling import stratified_batch_size, stratified_sample
 from thyroid_keras.layers import CombineVotes
 from thyroid_keras.recipes.feeding import open_stores, train_batches, val_batches
 from thyroid_keras.recipes.rates import sgd
-from thyroid_keras.training import Phase, copy_weights, fit_phase
+from thyroid_keras.training import Phase, copy_weights, fit_phase, later_seed
 
 JOINT = "logits"  # the other outputs are votes, one per scale
 
@@ -68,7 +68,7 @@ def _fit(recipe, splits, training, stages):
     sampling = _sampling(recipe, stores["train"].table)
     model = None
     for number, (arch, arguments, epochs) in enumerate(stages):
-        keras.utils.set_random_seed(training.seed + number)
+        keras.utils.set_random_seed(later_seed(training.seed, number))
         before, model = model, _build(recipe, arch, arguments, len(splits.train.class_names))
         if before is not None:
             copy_weights(before, model)

@@ -1,16 +1,10 @@
 """Table 1 of Sai Sundar and Sai: what to train, and what the paper says."""
 
 from thyroid_keras.recipes.table import Claim, Row, Table
-from thyroid_keras.recipes.transfer import FIGURES, PAPER
+from thyroid_keras.recipes.transfer import BOTTLENECK, FIGURES, PAPER
 from thyroid_keras.recipes.transfer import REPORTED as TRAINED
 
 LABELS = {"vgg16": "VGG-16", "inception_v3": "Inception-v3", "mobilenet": "MobileNet"}
-BOTTLENECK = {  # accuracy, sensitivity, specificity
-    ("vgg16", "svm"): (0.99, 1.0, 0.985),
-    ("inception_v3", "svm"): (0.967, 0.985, 0.95),
-    ("vgg16", "fc"): (0.94, 0.96, 0.92),
-    ("inception_v3", "fc"): (0.98, 0.99, 0.97),
-}
 CLASSIFIERS = {"svm": "SVM", "fc": "new FC"}
 PX = "image_size=128"  # at the quick scale, of all networks known from ImageNet
 FINE_TUNED = {

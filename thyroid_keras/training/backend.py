@@ -1,4 +1,4 @@
-"""The one place that asks which machine and backend this is, and sets what follows."""
+"""What the machine and the backend decide: precision, determinism, the session, gradients."""
 
 import contextlib
 import sys
@@ -52,7 +52,9 @@ def set_precision(precision):
         ValueError: if the name is unknown.
     """
     if precision not in PRECISIONS:
-        raise ValueError(f"`precision` must be one of {PRECISIONS}. Received: {precision!r}")
+        raise ValueError(
+            f"`precision` must be one of {PRECISIONS}. Received: precision={precision!r}"
+        )
     if precision == "auto":
         precision = _fastest_precision()
     keras.config.set_dtype_policy(precision)

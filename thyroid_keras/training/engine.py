@@ -12,7 +12,6 @@ import numpy as np
 
 from thyroid_keras.training.checkpoints import CheckpointError, Checkpoints, Record, Remembered
 from thyroid_keras.training.distribution import Distribution, SharedCheckpoints
-from thyroid_keras.training.progress import Numbered
 from thyroid_keras.training.recipe import Phase
 
 
@@ -121,7 +120,7 @@ def fit_phase(model, phase: Phase, train, val, training: Training):
                     epochs=phase.epochs,
                     steps_per_epoch=steps,
                     shuffle=False,  # the batches see to it
-                    callbacks=[Numbered(train), keeper, *watchers],
+                    callbacks=[_Numbered(train), keeper, *watchers],
                     verbose=0,
                 )
             except BaseException:
@@ -131,6 +130,17 @@ def fit_phase(model, phase: Phase, train, val, training: Training):
     if phase.leaves == "best":
         keeper.restore_best(model)
     return model
+
+
+class _Numbered(keras.callbacks.Callback):
+    """Tells the batches which epoch it is: JAX looks through one before the first."""
+
+    def __init__(self, batches):
+        super().__init__()
+        self.batches = batches
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.batches.epoch = epoch
 
 
 class _Keeper(keras.callbacks.Callback):
@@ -181,11 +191,17 @@ class _Keeper(keras.callbacks.Callback):
         bad = [name for name, value in logs.items() if not math.isfinite(value)]
         bad += sorted({k.split("/")[0] for k, array in state.items() if not _finite(array)})
         if bad:
+            kept = "The epoch before is kept; try" if self.record.epoch else "Try"
             raise Diverged(
                 f"{self.phase.title}: {', '.join(bad)} not finite in epoch {epoch + 1}. "
-                "The epoch before is kept; try a lower learning rate or float32."
+                f"{kept} a lower learning rate or float32."
             )
-        score, done = logs.get(self.phase.monitor, logs["loss"]), epoch + 1
+        if self.phase.monitor not in logs:
+            raise ValueError(
+                f"`monitor` of a phase must be one of {sorted(logs)}. "
+                f"Received: monitor={self.phase.monitor!r}"
+            )
+        score, done = logs[self.phase.monitor], epoch + 1
         best, best_epoch = min(
             (self.record.best, self.record.best_epoch), (score, done), key=lambda pair: pair[0]
         )

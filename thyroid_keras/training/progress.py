@@ -10,17 +10,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 SHOWN = ("loss", "val_loss")
 
 
-class Numbered(keras.callbacks.Callback):
-    """Tells the batches which epoch it is: JAX looks through one before the first."""
-
-    def __init__(self, batches):
-        super().__init__()
-        self.batches = batches
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.batches.epoch = epoch
-
-
 class PhaseProgress(keras.callbacks.Callback):
     """A bar over all steps of a phase with the time left; a line per epoch in a log file.
 

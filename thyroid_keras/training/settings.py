@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import math
 import re
 import types
 import typing
@@ -28,6 +29,11 @@ def seed_problems(seed):
     return [f"--seed must be from 0 to {2**32 - 1}. Received: seed={seed}"]
 
 
+def later_seed(seed, number):
+    """Returns the seed of the `number`-th training after the one that has `seed`."""
+    return (seed + number) % 2**32
+
+
 def unmet(recipe, conditions):
     """Returns a sentence for each field of a recipe whose condition does not hold."""
     return [
@@ -52,7 +58,8 @@ def describe(kind):
         arguments = inspect.getdoc(base).partition("Args:\n")[2]
         for entry in re.split(r"\n    (?=\w+: )", f"\n{arguments}"):
             name, _, text = entry.partition(": ")
-            found[name.strip()] = " ".join(text.split())
+            if name:
+                found[name.strip()] = " ".join(text.split())
     return found
 
 
@@ -159,6 +166,9 @@ def _parse(text, kind):
             raise ValueError("must be true or false")
         return text.lower() == "true"
     try:
-        return kind(text)
+        value = kind(text)
     except ValueError:
         raise ValueError(f"must be of type {kind.__name__}") from None
+    if kind is float and not math.isfinite(value):
+        raise ValueError("must be finite")
+    return value

@@ -15,6 +15,7 @@ from thyroid_keras.archs.pretrained import (
     unavailable,
     weights_normalization,
 )
+from thyroid_keras.archs.torchvision import is_torchvision
 from thyroid_keras.training import SettingError, refuse
 
 POOLINGS = ("flatten", "average")
@@ -105,6 +106,12 @@ def _check(name, application, weights, image_size, alpha, pooling):
         problems.append(f"--features must be one of {known}. Received: features={name!r}")
     if problem := unavailable(name, weights):
         problems.append(f"--weights: {problem}")
+    elif is_torchvision(weights) and not (application or "").startswith("VGG"):
+        # of the same name, but not the same network: Keras's ResNets have other layers
+        problems.append(
+            f"--weights: torchvision's files fit a VGG's features alone. Give a .keras file, or "
+            f"imagenet. Received: weights={str(weights)!r}, features={name!r}"
+        )
     if image_size is not None and image_size < 1:
         problems.append(f"--image-size must be at least 1. Received: image_size={image_size}")
     if alpha is not None and not (alpha > 0 and application in SCALABLE):

@@ -4,18 +4,13 @@ import dataclasses
 import math
 
 from thyroid_keras.archs.pretrained import application_name
+from thyroid_keras.recipes.transfer import BOTTLENECK, FIGURES
 from thyroid_keras.training import refuse, seed_problems
 from thyroid_keras.transfer.svm import KERNELS
 
 CLASSIFIERS = ("svm", "fc")
 VIEWS = ("keep", "split")
 PAPER = "Sai Sundar and Sai, Table 1 (two data sets joined)"
-REPORTED = {  # accuracy, sensitivity, specificity
-    ("VGG16", "svm"): (0.99, 1.0, 0.985),
-    ("InceptionV3", "svm"): (0.967, 0.985, 0.95),
-    ("VGG16", "fc"): (0.94, 0.96, 0.92),
-    ("InceptionV3", "fc"): (0.98, 0.99, 0.97),
-}
 DIFFERENCES = (
     "other images: the paper's second data set is not public",
     "patients are kept together here; the paper does not say that it kept them so",
@@ -119,5 +114,6 @@ class Settings:
     @property
     def reported(self):
         """The paper's figures for these features and this classifier, as a dict."""
-        row = REPORTED.get((application_name(self.features), self.classifier), ())
-        return dict(zip(("accuracy", "sensitivity", "specificity"), row, strict=False))
+        rows = {(application_name(name), kind): row for (name, kind), row in BOTTLENECK.items()}
+        row = rows.get((application_name(self.features), self.classifier), ())
+        return dict(zip(FIGURES, row, strict=False))
