@@ -9,9 +9,11 @@ from check import fails
 from PIL import Image
 
 from thyroid_keras import check_data
+from thyroid_keras.data.audit import audit
 from thyroid_keras.data.borders import remove_classical
 from thyroid_keras.data.phantom import phantom
 from thyroid_keras.data.samples import DataError, Sample, SampleTable
+from thyroid_keras.data.splits import make_splits
 from thyroid_keras.metrics import bootstrap, roc_auc
 from thyroid_keras.preparation import read_table
 from thyroid_keras.recipes import RECIPES
@@ -85,6 +87,23 @@ def test_pictures_that_say_nothing_have_an_auc_of_one_half():
     same = speckle(rng)
     found = audit_shortcuts(table_of([same] * 37, labels, range(37)), progress=False)
     assert {f["value"] for n, f in figures(found).items() if n != "outside the nodule"} == {0.5}
+
+
+@pytest.mark.parametrize("stored_again", [False, True])
+def test_copies_in_several_groups_are_on_one_side(stored_again):
+    """Labels are a coin's toss; the audit of files and the run know the copies."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(rng.permutation(40) % 2, 4)
+    table = table_of(np.repeat([speckle(rng) for _ in range(40)], 4, axis=0), labels, range(160))
+    names = [s.name for s in table.samples]
+    hashes = {name: str(i if stored_again else i // 4) for i, name in enumerate(names)}
+    copies = [(names[i - i % 4], name) for i, name in enumerate(names)] if stored_again else []
+    splits = make_splits(table, hashes=hashes, copies=copies)
+    found = audit_shortcuts(splits.whole(), progress=False)
+    assert (found["n"], found["groups"]) == (160, 40)
+    low, high = figures(found)["border strip"]["ci95"]
+    assert low <= 0.5 <= high
+    assert len(set(audit(table, progress=False).joined_table().groups)) == 40
 
 
 def nodules(bright_outside):

@@ -61,7 +61,7 @@ def check_data(
     _list(console, "Notes", found.reader_notes)
     told = None
     if shortcuts and found.table.samples and not (found.problems and on_bad == "fail"):
-        told = audit_shortcuts(dataclasses.replace(found.table, clean=clean))
+        told = audit_shortcuts(dataclasses.replace(found.joined_table(), clean=clean))
         _print_shortcuts(console, told, borders)
     if json is not None:
         facts = {

@@ -156,14 +156,14 @@ def split_data(run, source, recipe, seed):
     """
     recipe = dataclasses.replace(recipe, borders=borders_in(run, recipe.borders))
     found, leaks = audit_data(source, recipe), source.get("augment_before_split", False)
+    known = {"hashes": found.hashes, "copies": found.copies}
     if run.split.exists():
-        splits = read_split(run.split, found.table, hashes=found.hashes)
+        splits = read_split(run.split, found.table, **known)
     else:
-        known = {"hashes": found.hashes, "copies": found.copies, "seed": seed}
         if source["folds"] is None:
-            splits = make_splits(found.table, **known)
+            splits = make_splits(found.table, seed=seed, **known)
         else:
-            splits = make_folds(found.table, source["folds"], source["fold"], **known)
+            splits = make_folds(found.table, source["folds"], source["fold"], seed=seed, **known)
         splits = leave_no_validation(splits) if leaks else splits
         with atomic(run.split) as temporary:
             write_split(temporary, splits)

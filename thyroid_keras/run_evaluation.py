@@ -1,7 +1,5 @@
 """A run judged by what its network answers: classes, or where borders are."""
 
-import dataclasses
-
 from thyroid_keras.borders import evaluate_borders, finds_borders
 from thyroid_keras.evaluation import evaluate
 from thyroid_keras.first_look import judge_first_look
@@ -32,9 +30,7 @@ def evaluate_run(run, model, splits, *, seed=0, shortcuts=False):
         return evaluate_borders(run, model, splits, seed=seed)
     facts = judge_global_map(run, model, splits) | judge_first_look(model, splits, seed=seed)
     if shortcuts:
-        samples = tuple(s for part in splits.parts.values() for s in part.samples)
-        table = dataclasses.replace(splits.train, samples=samples)
-        facts["shortcuts"] = audit_shortcuts(table, limit=SHORTCUT_IMAGES, seed=seed)
+        facts["shortcuts"] = audit_shortcuts(splits.whole(), limit=SHORTCUT_IMAGES, seed=seed)
     elif run.metrics.exists() and "shortcuts" in (before := run.read_metrics()):
         facts["shortcuts"] = before["shortcuts"]
     return evaluate(run, model, splits, facts=facts, seed=seed)

@@ -1,6 +1,7 @@
 """Finds what must not be shared between training and test: patients and pictures."""
 
 import collections
+import dataclasses
 
 import numpy as np
 from scipy import sparse
@@ -91,6 +92,17 @@ def join_groups(table, hashes):
     shared = [" = ".join(members) for members in joined.values() if len(members) > 1]
     note = f"Groups that share a picture, kept together: {len(shared)} ({listed(shared)})."
     return component[group], (note,) if shared else ()
+
+
+def with_joined_groups(table, hashes):
+    """Returns the table with one group for all groups that `join_groups` joins."""
+    names = {}
+    joined, _ = join_groups(table, hashes)
+    samples = tuple(
+        dataclasses.replace(sample, group=names.setdefault(of, sample.group))
+        for sample, of in zip(table.samples, joined.tolist(), strict=True)
+    )
+    return dataclasses.replace(table, samples=samples)
 
 
 def find_leaks(parts, hashes):

@@ -45,13 +45,14 @@ def write_split(path, splits):
             os.unlink(temporary)
 
 
-def read_split(path, table, *, hashes=None, progress=True):
+def read_split(path, table, *, hashes=None, copies=(), progress=True):
     """Reads what `write_split` wrote and verifies it against the data of today.
 
     Args:
         path: the CSV file.
         table: the `SampleTable` that was split.
         hashes: result of `hash_images`, which is called if it is `None`.
+        copies: pairs of names of samples whose pictures count as identical.
         progress: whether to show a progress bar while hashing.
 
     Returns:
@@ -93,7 +94,8 @@ def read_split(path, table, *, hashes=None, progress=True):
     problems += [f"{path}: {leak}" for leak in find_leaks(by_part, hashes)]
     if problems:
         raise DataError(problems)
-    return Splits(hashes=hashes, **{part: table.select(i) for part, i in parts.items()})
+    tables = {part: table.select(members) for part, members in parts.items()}
+    return Splits(hashes=hashes, copies=tuple(copies), **tables)
 
 
 def _read_rows(path):

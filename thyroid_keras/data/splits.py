@@ -7,7 +7,13 @@ import numpy as np
 
 from thyroid_keras.data.dealing import deal_folds, hold_out
 from thyroid_keras.data.labels import SPLITS, listed
-from thyroid_keras.data.leaks import find_leaks, hash_images, join_groups, same_pictures
+from thyroid_keras.data.leaks import (
+    find_leaks,
+    hash_images,
+    join_groups,
+    same_pictures,
+    with_joined_groups,
+)
 from thyroid_keras.data.samples import DataError, SampleTable
 from thyroid_keras.data.split_faults import absent_classes, find_split_faults, fixed_parts
 
@@ -20,6 +26,7 @@ class Splits:
         train: `SampleTable`, what weights are fitted to.
         val: `SampleTable`, what everything else is chosen by.
         test: `SampleTable`, used once.
+        copies: pairs of names of samples whose pictures count as identical.
         leaked: `SampleTable` that shares images with the others, of a leak made on purpose;
             else `None`.
         hashes: dict from sample name to SHA-256 of its picture's decoded pixels.
@@ -29,6 +36,7 @@ class Splits:
     val: SampleTable
     test: SampleTable
     hashes: dict[str, str]
+    copies: tuple = ()
     leaked: SampleTable | None = None
 
     @property
@@ -42,6 +50,12 @@ class Splits:
             name: [[s.name, s.label, self.hashes[s.name]] for s in table.samples]
             for name, table in self.parts.items()
         }
+
+    def whole(self):
+        """Returns the table of all three, groups that share pictures joined."""
+        samples = tuple(s for part in self.parts.values() for s in part.samples)
+        table = dataclasses.replace(self.train, samples=samples)
+        return with_joined_groups(table, same_pictures(self.hashes, self.copies))
 
 
 def make_splits(table, *, fractions=(0.6, 0.2, 0.2), seed=0, hashes=None, copies=(), progress=True):
@@ -86,7 +100,7 @@ def make_splits(table, *, fractions=(0.6, 0.2, 0.2), seed=0, hashes=None, copies
         held = hold_out(table.labels[pool], groups[pool], share[name] / within, seed)
         part[pool[held]] = name
         pool = pool[~held]
-    return _assemble(table, part, hashes, notes)
+    return _assemble(table, part, hashes, copies, notes)
 
 
 def make_folds(
@@ -137,7 +151,7 @@ def make_folds(
     rest = np.flatnonzero(part == "train")
     held = hold_out(table.labels[rest], groups[rest], val_fraction, seed)
     part[rest[held]] = "val"
-    return _assemble(table, part, hashes, notes)
+    return _assemble(table, part, hashes, copies, notes)
 
 
 def stratified_subset(table, count, seed=0):
@@ -189,10 +203,11 @@ def check_leaks(splits):
     return find_leaks({n: t.samples for n, t in splits.parts.items()}, splits.hashes)
 
 
-def _assemble(table, part, hashes, notes):
+def _assemble(table, part, hashes, copies, notes):
     table = dataclasses.replace(table, notes=(*table.notes, *notes))
     parts = {name: np.flatnonzero(part == name) for name in SPLITS}
-    splits = Splits(hashes=hashes, **{n: table.select(i.tolist()) for n, i in parts.items()})
+    tables = {name: table.select(indices.tolist()) for name, indices in parts.items()}
+    splits = Splits(hashes=hashes, copies=tuple(copies), **tables)
     problems = check_leaks(splits) + absent_classes(table, parts)
     if problems:
         raise DataError(problems)

@@ -30,6 +30,7 @@ def audit_shortcuts(table, *, limit=None, seed=0, progress=True):
 
     Args:
         table: `SampleTable`; its pictures are read as a run reads them, `clean` included.
+            Groups that share pictures must be one, else what is learned is tested.
         limit: int >= 1, samples at the most, whole groups drawn at random; `None`: all.
         seed: int >= 0, of the draw, the folds and the bootstrap.
         progress: whether to show progress bars.

@@ -12,6 +12,7 @@ from thyroid_keras.data.audit.findings import (
 )
 from thyroid_keras.data.audit.picture import inspect, inspect_parts
 from thyroid_keras.data.audit.summary import summarise
+from thyroid_keras.data.leaks import same_pictures, with_joined_groups
 from thyroid_keras.data.pictures import ImageError
 from thyroid_keras.data.progress import map_threads
 from thyroid_keras.data.readers import read
@@ -51,6 +52,10 @@ class Audit:
     def problems(self):
         """All faults, those of the whole set first, as a tuple of str."""
         return self.table.faults + self.table.excluded
+
+    def joined_table(self):
+        """Returns the table with groups that share pictures joined."""
+        return with_joined_groups(self.table, same_pictures(self.hashes, self.copies))
 
     def accept(self, on_bad="fail"):
         """Returns the table if its faults allow; see `settle`.
