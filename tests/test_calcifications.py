@@ -1,12 +1,16 @@
 """Number, area, shape and place of calcifications, by hand and on the phantom."""
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
 
 from thyroid_keras.calcifications import Survey, measure, rows_of, survey, with_numbers
 from thyroid_keras.calcifications.survey import figures_of_calcifications
+from thyroid_keras.data.pack import read_pack, write_pack
 from thyroid_keras.data.phantom import phantom
+from thyroid_keras.data.samples import DataError
 from thyroid_keras.data.store import PixelStore
 from thyroid_keras.prediction import Batch
 
@@ -97,6 +101,26 @@ def test_the_truth_has_no_error_and_the_phantom_its_millimetres(table):
     assert rows[0]["area_mm2"] == pytest.approx(rows[0]["area_px"] * spacing**2)
     assert 0.02 < sample.spacing_mm[0] < 0.2, "a nodule of one to three centimetres"
     assert 0 <= min(r["place"] for r in rows) and max(r["place"] for r in rows) <= 1
+
+
+def test_a_pack_keeps_the_nodule_and_its_millimetres(table, tmp_path):
+    first = dataclasses.replace(table.samples[0], nodule=None, spacing_mm=None)
+    table = dataclasses.replace(table, samples=(first, *table.samples[1:]))
+    write_pack(tmp_path / "pack.npz", table, (48, 96))
+    packed = read_pack(tmp_path / "pack.npz")
+    assert packed.samples[0].nodule is packed.samples[0].spacing_mm is None
+    rows = [rows_of(survey(*a_batch(t, (48, 96)), 0.5), t) for t in (table, packed)]
+    assert rows[0] == rows[1] and any("area_mm2" in row for row in rows[0])
+
+
+def test_a_mended_pack_of_odd_spacings_is_refused(table, tmp_path):
+    write_pack(tmp_path / "pack.npz", table, (48, 96))
+    with np.load(tmp_path / "pack.npz") as arrays:
+        arrays = dict(arrays)
+    for spacing in (np.ones((12, 3)), np.ones((2, 2)), np.zeros((12, 2)), np.full((12, 2), "x")):
+        np.savez(tmp_path / "odd.npz", **arrays | {"spacing_mm": spacing})
+        with pytest.raises(DataError, match="spacing_mm"):
+            read_pack(tmp_path / "odd.npz")
 
 
 def test_parts_beside_the_true_ones_are_false_and_those_not_found(table):

@@ -6,8 +6,7 @@ import numpy as np
 
 from thyroid_keras import metrics
 from thyroid_keras.calcifications.shapes import count_touched, measure
-from thyroid_keras.data.boxes import region_of
-from thyroid_keras.data.decode import load_sample
+from thyroid_keras.data.outlines import nodule_of, spacing_of
 from thyroid_keras.report import calcification_plot, save_figure
 from thyroid_keras.runs import write_csv
 
@@ -47,7 +46,8 @@ def survey(batch, store, threshold):
     surveys = []
     for row, index in enumerate(batch.indices):
         sample = store.table.samples[index]
-        about = {"nodule": nodule_of(sample, store.size), "spacing_mm": spacing_of(sample, store)}
+        size = store.size
+        about = {"nodule": nodule_of(sample, size), "spacing_mm": spacing_of(sample, size)}
         mask = batch.masks[row] >= threshold
         fields = {"index": int(index), "parts": measure(mask, **about)}
         if sample.mask is not None:
@@ -57,23 +57,6 @@ def survey(batch, store, threshold):
             fields["false"] = len(fields["parts"]) - count_touched(mask, truth, about["nodule"])
         surveys.append(Survey(**fields))
     return surveys
-
-
-def nodule_of(sample, size):
-    """Returns the outline of a sample's nodule, bool of `size`; `None` where unknown."""
-    if sample.nodule is None:
-        return None
-    _, nodule = load_sample(dataclasses.replace(sample, mask=sample.nodule), size)
-    return nodule > 127
-
-
-def spacing_of(sample, store):
-    """Returns mm of a pixel of a store's image, `(height, width)`; `None` where unknown."""
-    if sample.spacing_mm is None:
-        return None
-    _, _, width, height = region_of(sample)
-    scale = height / store.size[0], width / store.size[1]
-    return tuple(mm * s for mm, s in zip(sample.spacing_mm, scale, strict=True))
 
 
 def figures_of_calcifications(surveys, groups, seed):

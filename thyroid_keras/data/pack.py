@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 
 from thyroid_keras.data.boxes import move_box, region_of
+from thyroid_keras.data.outlines import nodule_of, spacing_of
 from thyroid_keras.data.samples import DataError, Sample, SampleTable, settle
 from thyroid_keras.data.store import PixelStore, free_memory
 
@@ -27,10 +28,16 @@ _DIMENSIONS = {
     "table_target": (0,),
     "mask": (3,),
     "has_mask": (1,),
+    "nodule": (3,),
+    "has_nodule": (1,),
+    "spacing_mm": (2,),
     "box": (2,),
     "region": (1,),
     "mask_source": (0,),
 }
+_PER_SAMPLE = {"label", "group", "sample", "split", "box", "spacing_mm"}
+_PER_SAMPLE |= {"mask", "has_mask", "nodule", "has_nodule"}
+_UNKNOWN = (np.nan, np.nan)  # of a spacing
 _UNREADABLE = (OSError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
@@ -67,6 +74,13 @@ def write_pack(path, table, size, channels=1):
         arrays["mask"] = masks[..., 0]
         arrays["has_mask"] = np.array([s.mask is not None for s in table.samples])
         arrays["mask_source"] = table.mask_source or ""
+    if any(s.nodule is not None for s in table.samples):
+        nodules = [nodule_of(s, size) for s in table.samples]
+        arrays["has_nodule"] = np.array([nodule is not None for nodule in nodules])
+        blank = np.zeros(size, bool)
+        arrays["nodule"] = 255 * np.array([blank if n is None else n for n in nodules], np.uint8)
+    if any(s.spacing_mm is not None for s in table.samples):
+        arrays["spacing_mm"] = np.array([spacing_of(s, size) or _UNKNOWN for s in table.samples])
     if any(s.box is not None for s in table.samples):
         arrays["box"] = np.array([_packed_box(s, size) for s in table.samples])
     folder = os.path.dirname(os.path.abspath(path))
@@ -145,8 +159,8 @@ def _read_array(stream, name):
 
 def _table(arrays):
     count = len(arrays["image"])
-    for name in ("label", "group", "sample", "split", "mask", "has_mask", "box"):
-        if name in arrays and len(arrays[name]) != count:
+    for name in _PER_SAMPLE & set(arrays):
+        if len(arrays[name]) != count:
             raise ValueError(f"{count} images but {len(arrays[name])} in `{name}`")
     if arrays["version"] != VERSION or arrays["image"].dtype != np.uint8:
         raise ValueError(f"version {arrays['version']}, {arrays['image'].dtype} images")
@@ -154,10 +168,14 @@ def _table(arrays):
     labels = arrays["label"]
     if labels.dtype.kind not in "iu" or not ((labels >= 0) & (labels < len(class_names))).all():
         raise ValueError("labels outside the list of classes")
-    images, masks = arrays["image"], arrays.get("mask")
+    images = arrays["image"]
+    masks, nodules = _outlines(arrays, "mask"), _outlines(arrays, "nodule")
     boxes = arrays.get("box", np.full((count, 4), -1))
     if boxes.dtype.kind != "i" or boxes.shape[1:] != (4,):
         raise ValueError(f"`box` has the shape {boxes.shape}, {boxes.dtype}")
+    spacings = arrays.get("spacing_mm", np.full((count, 2), np.nan))
+    if spacings.dtype != np.float64 or spacings.shape[1:] != (2,) or (spacings <= 0).any():
+        raise ValueError(f"`spacing_mm` has the shape {spacings.shape}, {spacings.dtype}")
     if images.shape[-1] == 1:
         images = images[..., 0]
     return SampleTable(
@@ -165,7 +183,7 @@ def _table(arrays):
         class_names=class_names,
         group_unit=str(arrays["table_group_unit"]),
         target=str(arrays["table_target"]),
-        mask_source=str(arrays["mask_source"]) if masks is not None else None,
+        mask_source=str(arrays["mask_source"]) if "mask" in arrays else None,
         aligned=bool(arrays.get("aligned", False)),
         region=_region(arrays.get("region")),
         notes=tuple(arrays["notes"].astype(str).tolist()),
@@ -175,13 +193,23 @@ def _table(arrays):
                 image=images[i],
                 label=int(labels[i]),
                 group=str(arrays["group"][i]),
-                mask=masks[i] if masks is not None and arrays["has_mask"][i] else None,
+                mask=masks[i],
+                nodule=nodules[i],
+                spacing_mm=tuple(spacings[i].tolist()) if np.isfinite(spacings[i]).all() else None,
                 split=str(arrays["split"][i]) or None,
                 box=tuple(boxes[i].tolist()) if boxes[i, 2] > 0 else None,
             )
             for i in range(count)
         ),
     )
+
+
+def _outlines(arrays, name):
+    """The mask or the nodule of each sample; `None` where it has none."""
+    if name not in arrays:
+        return [None] * len(arrays["image"])
+    pairs = zip(arrays[name], arrays[f"has_{name}"], strict=True)
+    return [outline if has else None for outline, has in pairs]
 
 
 def _region(shares):
