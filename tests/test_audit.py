@@ -1,6 +1,7 @@
 """The audit: every bad input refused by name or left out, every odd but good one accepted."""
 
 import csv
+import dataclasses
 import json
 import re
 import subprocess
@@ -169,6 +170,35 @@ def test_a_pack_larger_than_memory_is_refused_before_it_is_unpacked(tmp_path, mo
     monkeypatch.setattr(pack, "free_memory", lambda: 1000)
     with pytest.raises(DataError, match="more than the memory that is free"):
         audit(tmp_path / "set.npz", progress=False)
+
+
+def test_names_in_a_pack_are_not_believed(tmp_path):
+    path = tmp_path / "set.npz"
+    pack.write_pack(path, blobs(16), (16, 16))
+    with np.load(path) as arrays:
+        arrays = dict(arrays)
+    odd = {
+        "sample": np.array(["\r\n\x1b[31m", *arrays["sample"][1:]]),
+        "class_names": np.array(["b", "a\n"]),
+        "table_target": np.array("\x9b2J"),
+    }
+    for name, value in odd.items():
+        np.savez(path, **arrays | {name: value})
+        with pytest.raises(DataError, match=f"`{name}` .*control characters") as caught:
+            pack.read_pack(path)
+        assert str(caught.value).isprintable()
+    for names in (["a", "a"], ["a", "A"], ["a"]):
+        np.savez(path, **arrays | {"class_names": names, "label": np.zeros(16, int)})
+        with pytest.raises(DataError, match="two different classes|nothing but case"):
+            pack.read_pack(path)
+
+
+def test_a_name_is_printed_as_it_is(tmp_path, capsys):
+    table = dataclasses.replace(blobs(16), name="x[/red]", class_names=("[/a]", "[b]"))
+    pack.write_pack(tmp_path / "set.npz", table, (16, 16))
+    check_data.main([str(tmp_path / "set.npz")])
+    said = capsys.readouterr().out
+    assert "x[/red]: calcification" in said and "Class '[/a]'" in said and "Class '[b]'" in said
 
 
 def test_masks_with_soft_edges_or_traces_of_jpeg_are_accepted(tmp_path):

@@ -6,6 +6,7 @@ import os
 import rich.box
 import rich.console
 import rich.table
+import rich.text
 
 from thyroid_keras.borders import border_remover
 from thyroid_keras.data.audit import audit
@@ -111,8 +112,9 @@ def _list(console, title, items):
 
 def _table(found):
     """A rich table of two columns: what, and how much of it."""
+    title = f"{found.summary['name']}: {found.summary['target']}"
     table = rich.table.Table(
-        title=f"{found.summary['name']}: {found.summary['target']}",
+        title=rich.text.Text(title, style="table.title"),  # a str would be read as markup
         box=rich.box.SIMPLE_HEAD,
         show_header=False,
         title_justify="left",

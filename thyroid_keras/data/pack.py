@@ -8,7 +8,9 @@ import zlib
 import numpy as np
 
 from thyroid_keras.data.boxes import move_box, region_of
+from thyroid_keras.data.labels import order_classes
 from thyroid_keras.data.outlines import nodule_of, spacing_of
+from thyroid_keras.data.paths import name_fault, shown
 from thyroid_keras.data.samples import DataError, Sample, SampleTable, settle
 from thyroid_keras.data.store import PixelStore, free_memory
 
@@ -37,6 +39,8 @@ _DIMENSIONS = {
 }
 _PER_SAMPLE = {"label", "group", "sample", "split", "box", "spacing_mm"}
 _PER_SAMPLE |= {"mask", "has_mask", "nodule", "has_nodule"}
+_NAMES = {"group", "sample", "split", "class_names", "notes", "mask_source"}
+_NAMES |= {"table_name", "table_group_unit", "table_target"}
 _UNKNOWN = (np.nan, np.nan)  # of a spacing
 _UNREADABLE = (OSError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
@@ -119,7 +123,7 @@ def read_pack(path, *, on_bad="fail"):
     try:
         with zipfile.ZipFile(path) as file:
             arrays = _read_arrays(file)
-        return settle(_table(arrays), on_bad)
+        return settle(_table(arrays, path), on_bad)
     except (*_UNREADABLE, KeyError, TypeError, ValueError) as error:
         raise DataError(
             [f"{path}: not a readable pack of samples ({error}). Write it anew with write_pack."]
@@ -139,6 +143,11 @@ def _read_arrays(file):
                 arrays[name] = _read_array(stream, name)
             if arrays[name].ndim not in dimensions:
                 raise ValueError(f"`{name}` has the shape {arrays[name].shape}")
+    for name in _NAMES & set(arrays):
+        arrays[name] = arrays[name].astype(str)
+        for text in np.unique(arrays[name]).tolist():
+            if fault := name_fault(text):
+                raise ValueError(f"`{name}` {shown(text)!r}: {fault}")
     return arrays
 
 
@@ -157,14 +166,15 @@ def _read_array(stream, name):
     return np.frombuffer(stream.read(), dtype).reshape(shape)
 
 
-def _table(arrays):
+def _table(arrays, path):
     count = len(arrays["image"])
     for name in _PER_SAMPLE & set(arrays):
         if len(arrays[name]) != count:
             raise ValueError(f"{count} images but {len(arrays[name])} in `{name}`")
     if arrays["version"] != VERSION or arrays["image"].dtype != np.uint8:
         raise ValueError(f"version {arrays['version']}, {arrays['image'].dtype} images")
-    class_names = tuple(arrays["class_names"].astype(str).tolist())
+    class_names = arrays["class_names"].tolist()
+    class_names, faults = order_classes(class_names, class_names, path)
     labels = arrays["label"]
     if labels.dtype.kind not in "iu" or not ((labels >= 0) & (labels < len(class_names))).all():
         raise ValueError("labels outside the list of classes")
@@ -186,7 +196,8 @@ def _table(arrays):
         mask_source=str(arrays["mask_source"]) if "mask" in arrays else None,
         aligned=bool(arrays.get("aligned", False)),
         region=_region(arrays.get("region")),
-        notes=tuple(arrays["notes"].astype(str).tolist()),
+        notes=tuple(arrays["notes"].tolist()),
+        faults=tuple(faults),
         samples=tuple(
             Sample(
                 name=str(arrays["sample"][i]),
