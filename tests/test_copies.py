@@ -1,5 +1,6 @@
 """`train --augment-before-split`: the leak, its two figures, and who refuses the run."""
 
+import dataclasses
 import json
 import shutil
 
@@ -51,6 +52,17 @@ def test_copies_are_dealt_singly_and_the_test_images_are_not_among_them():
     again = augment_before_split(pool, (32, 32), 1)
     for one, other in zip(found.leaked.samples, again.leaked.samples, strict=True):
         assert one.name == other.name and np.array_equal(one.image, other.image)
+
+
+def test_a_file_may_be_called_a_copy_itself():
+    table = blobs(48)
+    odd = tuple(dataclasses.replace(s, name=f"{s.name}#copy.png") for s in table.samples)
+    splits = make_splits(dataclasses.replace(table, samples=odd), progress=False)
+    found = augment_before_split(leave_no_validation(splits), (32, 32), 1)
+    names = [s.name for part in (found.train, found.val, found.leaked) for s in part.samples]
+    for name in names:
+        source = name[: name.index(".png") + len(".png")]
+        assert found.hashes[name] == splits.hashes[source]
 
 
 def test_a_run_that_leaks_is_not_exported():

@@ -47,7 +47,8 @@ def augment_before_split(splits, size, channels, *, seed=0):
     table, test = splits.train, splits.test
     order = np.argsort([s.name for s in table.samples])  # whichever way they were read
     table = table.select(order.tolist())
-    samples = {s.name: s for s in _with_copies(table, size, channels, seed)}
+    made = list(_with_copies(table, size, channels, seed))
+    samples = {s.name: s for _, s in made}
     apart = [dataclasses.replace(s, group=name, split=None) for name, s in samples.items()]
     apart = dataclasses.replace(table, samples=tuple(apart), clean=None)
     dealt = make_splits(apart, seed=seed, hashes={name: name for name in samples})
@@ -58,12 +59,12 @@ def augment_before_split(splits, size, channels, *, seed=0):
     for name, part in parts.items():
         patients = tuple(samples[s.name] for s in part.samples)
         parts[name] = dataclasses.replace(part, samples=patients, notes=notes)
-    hashes = splits.hashes | {name: splits.hashes[name.split("#copy")[0]] for name in samples}
+    hashes = splits.hashes | {s.name: splits.hashes[source] for source, s in made}
     return dataclasses.replace(splits, hashes=hashes, **parts)
 
 
 def _with_copies(table, size, channels, seed):
-    """Yields the samples of a table as arrays, and the copies of each."""
+    """Yields the samples of a table as arrays, and copies of each, with the name of the source."""
     store = PixelStore(table, size, channels, label="Reading images to be augmented")
     rng = np.random.default_rng(seed)
     for start in range(0, len(table), BATCH_SIZE):
@@ -74,13 +75,14 @@ def _with_copies(table, size, channels, seed):
             images = np.rint(255 * images).astype(np.uint8)
             for row, i in enumerate(chosen):
                 sample = table.samples[i]
-                yield Sample(
+                made = Sample(
                     name=f"{sample.name}#copy{copy}" if copy else sample.name,
                     image=images[row, ..., 0] if channels == 1 else images[row],
                     label=sample.label,
                     group=sample.group,
                     mask=None if sample.mask is None else _grey(masks[row, ..., 0]),
                 )
+                yield sample.name, made
 
 
 def _grey(mask):
