@@ -44,6 +44,20 @@ def test_an_array_is_a_prior_of_logits(tmp_path):
         read_prior(str(tmp_path / "none.png"), (4, 4))
 
 
+def test_a_prior_is_as_large_as_its_file_and_not_as_its_header_says(tmp_path):
+    path = tmp_path / "prior.npy"
+    np.save(path, np.zeros((2, 3)))
+    honest, lying = b"(2, 3), }              ", b"(10000000, 1000000), } "
+    path.write_bytes(path.read_bytes().replace(honest, lying))
+    with pytest.raises(DataError, match="prior.npy: cannot be read"):
+        read_prior(str(path), (4, 4))
+
+
+def test_a_prior_may_be_stored_by_column(tmp_path):
+    np.save(tmp_path / "prior.npy", np.asfortranarray([[1.0, 2.0], [3.0, 4.0]]))
+    np.testing.assert_array_equal(read_prior(str(tmp_path / "prior.npy"), (2, 2)), [[1, 2], [3, 4]])
+
+
 def test_a_region_is_a_mask_or_an_ellipse(tmp_path):
     mask = np.zeros((8, 8), np.uint8)
     mask[2:6, 4:] = 255

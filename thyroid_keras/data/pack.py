@@ -7,6 +7,7 @@ import zlib
 
 import numpy as np
 
+from thyroid_keras.data.array_file import read_array
 from thyroid_keras.data.boxes import move_box, region_of
 from thyroid_keras.data.labels import order_classes
 from thyroid_keras.data.outlines import nodule_of, spacing_of
@@ -140,30 +141,17 @@ def _read_arrays(file):
     for name, dimensions in _DIMENSIONS.items():
         if name in members:
             with file.open(members[name]) as stream:
-                arrays[name] = _read_array(stream, name)
+                arrays[name] = read_array(stream, name)
             if arrays[name].ndim not in dimensions:
                 raise ValueError(f"`{name}` has the shape {arrays[name].shape}")
+            if not arrays[name].flags.c_contiguous:
+                raise ValueError(f"`{name}` is not in the order of C")
     for name in _NAMES & set(arrays):
         arrays[name] = arrays[name].astype(str)
         for text in np.unique(arrays[name]).tolist():
             if fault := name_fault(text):
                 raise ValueError(f"`{name}` {shown(text)!r}: {fault}")
     return arrays
-
-
-def _read_array(stream, name):
-    """Reads what is there; `numpy.load` would first allocate what a header promises."""
-    version = np.lib.format.read_magic(stream)
-    read_header = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    if version not in read_header:
-        raise ValueError(f"`{name}` has the unknown version {version}")
-    shape, by_column, dtype = read_header[version](stream)
-    if dtype.hasobject or by_column:
-        raise ValueError(f"`{name}` holds Python objects, or is not in the order of C")
-    return np.frombuffer(stream.read(), dtype).reshape(shape)
 
 
 def _table(arrays, path):

@@ -1,10 +1,12 @@
 """What is known of pixels beforehand: how much they matter, and where one should look."""
 
 import os
+import zipfile
 
 import cv2
 import numpy as np
 
+from thyroid_keras.data.array_file import read_array
 from thyroid_keras.data.decode import decode
 from thyroid_keras.data.resize import resize, resize_mask
 from thyroid_keras.data.samples import DataError
@@ -30,12 +32,13 @@ def read_prior(path, size):
     if not path.lower().endswith(".npy"):
         share = np.clip(resize(decode(path), size) / 255, 1 - SUREST, SUREST)
         return np.log(share / (1 - share)).astype(np.float32)
-    try:
-        logits = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError([f"{path}: cannot be read ({error}); save it by numpy.save"]) from error
-    if not isinstance(logits, np.ndarray):
+    if zipfile.is_zipfile(path):
         raise DataError([f"{path}: is an archive of arrays; save one by numpy.save"])
+    try:
+        with open(path, "rb") as stream:
+            logits = read_array(stream, "prior")
+    except (OSError, ValueError) as error:
+        raise DataError([f"{path}: cannot be read ({error}); save it by numpy.save"]) from error
     numbers = logits.size and logits.ndim == 2 and logits.dtype.kind in "fiu"
     if not numbers or not np.isfinite(logits).all():
         raise DataError(
