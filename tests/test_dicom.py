@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -26,11 +27,15 @@ from tables import blobs, encode
 from test_commands import SMALL
 
 from thyroid_keras import export, predict, train
+from thyroid_keras.borders import remove_borders
 from thyroid_keras.data.decode import decode
+from thyroid_keras.data.fetal_planes import read_fetal_planes
 from thyroid_keras.data.folder import read_folder
+from thyroid_keras.data.frames import open_paths
 from thyroid_keras.data.manifest import read_manifest
 from thyroid_keras.data.pictures import ImageError
 from thyroid_keras.data.samples import DataError
+from thyroid_keras.data.tn3k import read_tn3k
 from thyroid_keras.runs import read_csv
 
 RNG = np.random.default_rng(0)
@@ -307,6 +312,46 @@ def test_a_dicom_file_of_another_name_is_not_read_as_its_first_frame(tmp_path):
         (tmp_path / name).write_bytes(dicom(GREY, frames=3, regions=[region(4, 2, 19, 20)]))
         with pytest.raises(ImageError, match=f"{name}: is a DICOM file; let its name end in .dcm"):
             decode(tmp_path / name)
+
+
+def test_fetal_planes_and_tn3k_hold_no_first_frames_alone(tmp_path):
+    clip, still = dicom(GREY, frames=3), dicom(GREY[0], regions=[region(1, 2, 8, 9)])
+    (tmp_path / "planes" / "images").mkdir(parents=True)
+    for name, data in (("clip", clip), ("still", still)):
+        (tmp_path / "planes" / "images" / f"{name}.dcm").write_bytes(data)
+    rows = "image,patient,plane_class\nclip.dcm,1,Other\nstill.dcm,2,Fetal brain\n"
+    (tmp_path / "planes" / "labels.csv").write_text(rows)
+    table = read_fetal_planes(tmp_path / "planes")
+    assert [s.name for s in table.samples] == [
+        *(f"images/clip.dcm#{k}" for k in (1, 2, 3)), "images/still.dcm",
+    ]  # fmt: skip
+    assert [s.group for s in table.samples] == ["1", "1", "1", "2"]
+    assert table.samples[3].roi == (1, 2, 8, 8)
+    for part in ("trainval", "test"):
+        for kind in ("image", "mask"):
+            folder = tmp_path / "tn3k" / f"{part}-{kind}"
+            folder.mkdir(parents=True)
+            (folder / "a.dcm").write_bytes(clip)
+        (tmp_path / "tn3k" / f"label4{part}.csv").write_text("a.dcm,0\n")
+    with pytest.raises(DataError, match="trainval-image/a.dcm: has 3 frames and one mask"):
+        read_tn3k(tmp_path / "tn3k")
+
+
+def test_frames_may_be_asked_for_one_by_one(tmp_path):
+    (tmp_path / "a.dcm").write_bytes(dicom(GREY, frames=3))
+    named = [f"{tmp_path / 'a.dcm'}#{k}" for k in (1, 3)]
+    samples, problems = open_paths(named)
+    assert [s.name for s in samples] == named and not problems
+
+
+def test_borders_are_removed_from_every_frame(tmp_path):
+    for name, pixels in (("a", GREY), ("b", GREY[:1])):
+        (tmp_path / f"{name}.dcm").write_bytes(dicom(pixels, frames=len(pixels)))
+    named = [str(tmp_path / name) for name in ("a.dcm#2", "a.dcm", "b.dcm")]
+    written = remove_borders(named, out=tmp_path / "out", say=lambda line: None)
+    assert [Path(path).stem for path in written] == [
+        "0001_a_frame2", "0002_a_frame1", "0003_a_frame2", "0004_a_frame3", "0005_b",
+    ]  # fmt: skip
 
 
 @pytest.mark.slow

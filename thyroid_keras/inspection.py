@@ -7,9 +7,9 @@ import numpy as np
 
 from thyroid_keras.borders import border_remover, borders_in, finds_borders, with_borders
 from thyroid_keras.calcifications import rows_of, survey, with_numbers
-from thyroid_keras.data.frames import open_frames
+from thyroid_keras.data.frames import open_paths
 from thyroid_keras.data.picture_files import find_pictures
-from thyroid_keras.data.samples import DataError, Sample, SampleTable
+from thyroid_keras.data.samples import DataError, SampleTable
 from thyroid_keras.data.store import PixelStore
 from thyroid_keras.folding import fold_batch_norm
 from thyroid_keras.loading import load
@@ -99,7 +99,7 @@ def open_pictures(paths, model, class_names, run):
             f"Received: folder={str(run.folder)!r}"
         )
     size, channels = input_size(model)
-    samples, _, problems = open_frames([Sample(name=f, image=f, label=0, group=f) for f in files])
+    samples, problems = open_paths(files)
     if problems:
         raise DataError(problems)
     table = SampleTable(name="pictures", class_names=tuple(class_names), samples=samples)

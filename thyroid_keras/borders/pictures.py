@@ -8,6 +8,8 @@ from thyroid_keras.borders.remover import border_remover
 from thyroid_keras.data.borders import find_views, remove
 from thyroid_keras.data.borders.views import SIDES
 from thyroid_keras.data.decode import crop, decode
+from thyroid_keras.data.dicom import split_frame
+from thyroid_keras.data.frames import open_paths
 from thyroid_keras.data.picture_files import find_pictures
 from thyroid_keras.data.pictures import ImageError, check_screen
 from thyroid_keras.data.progress import track
@@ -23,8 +25,9 @@ def remove_borders(images, *, out, method="classical", views="keep", say=print):
 
     Args:
         images: paths of pictures, or of folders of pictures.
-        out: folder for `<image>.png`, of two views split `<image>_left.png` and
-            `<image>_right.png`, and for `<image>_before_after.png`.
+        out: folder for `<image>.png`, of a frame of a DICOM file `<image>_frame<k>.png`, of two
+            views split `<image>_left.png` and `<image>_right.png`, and for
+            `<image>_before_after.png`.
         method: `"classical"`, or the run folder or `.keras` file of a `border_unet`.
         views: `"keep"` or `"split"`.
         say: function of one line of text.
@@ -39,12 +42,13 @@ def remove_borders(images, *, out, method="classical", views="keep", say=print):
     """
     require_writable(Path(out) / "picture.png")
     clean = border_remover(method)
-    pictures, problems = [], []
-    for path in find_pictures(images):
+    samples, problems = open_paths(find_pictures(images))
+    pictures = []
+    for path in (sample.image for sample in samples):
         try:
             before = decode(path, channels=None)
             check_screen(before, path)
-            pictures.append((Path(path).stem, before))
+            pictures.append((_stem(path), before))
         except ImageError as error:
             problems.append(str(error))
     if problems:
@@ -62,6 +66,11 @@ def remove_borders(images, *, out, method="classical", views="keep", say=print):
             write_png(written[-1], part)
     say(f"{len(pictures)} pictures without borders, and each before and after: {out}")
     return written
+
+
+def _stem(path):
+    file, frame = split_frame(path)
+    return Path(file).stem + (f"_frame{frame}" if frame else "")
 
 
 def side_by_side(before, after):

@@ -5,6 +5,7 @@ import dataclasses
 import io
 import os
 
+from thyroid_keras.data.frames import open_frames
 from thyroid_keras.data.labels import listed, natural_order
 from thyroid_keras.data.manifest import read_text
 from thyroid_keras.data.paths import name_fault, path_fault, shown
@@ -117,14 +118,15 @@ def read_fetal_planes(root, *, target="plane", split=True, on_bad="fail"):
         )
         for row in kept
     )
+    samples, notes, problems = open_frames(samples)
     few = f"{path}: holds fewer than two classes of {target}; check the copy"
     table = SampleTable(
         name="FETAL_PLANES_DB",
         samples=samples,
         class_names=names,
         target=target,
-        notes=_notes(rows, len(good) - len(kept), target, folder),
-        excluded=tuple(excluded),
+        notes=(*_notes(rows, len(good) - len(kept), target, folder), *notes),
+        excluded=(*excluded, *problems),
         faults=(few,) if len(names) < 2 and not excluded else (),
     )
     return settle(table, on_bad)

@@ -7,6 +7,7 @@ from thyroid_keras.data.dicom import SUFFIX, is_dicom, read_header, split_frame
 from thyroid_keras.data.labels import listed
 from thyroid_keras.data.pictures import ImageError
 from thyroid_keras.data.progress import map_threads
+from thyroid_keras.data.samples import Sample
 
 
 def open_frames(samples):
@@ -45,6 +46,20 @@ def open_frames(samples):
     problems += torn.values()
     opened = [sample for sample in opened if _file(sample) not in torn]
     return tuple(opened), _notes(opened, headers), list(dict.fromkeys(problems))
+
+
+def open_paths(paths):
+    """Makes a sample, of no class, of each picture of some files, and of each of their frames.
+
+    Args:
+        paths: list of str.
+
+    Returns:
+        `(samples, problems)`, see `open_frames`; a file is a group.
+    """
+    samples = [Sample(name=path, image=path, label=0, group=split_frame(path)[0]) for path in paths]
+    samples, _, problems = open_frames(samples)
+    return samples, problems
 
 
 def _file(sample):

@@ -5,6 +5,7 @@ import io
 import json
 import os
 
+from thyroid_keras.data.frames import open_frames
 from thyroid_keras.data.labels import listed, natural_order
 from thyroid_keras.data.manifest import read_text
 from thyroid_keras.data.paths import path_fault, shown
@@ -75,15 +76,16 @@ def read_tn3k(root, *, fold=None, split=True, on_bad="fail"):
                     split=("val" if held_out else name) if split else None,
                 )
             )
+    samples, notes, problems = open_frames(samples)
     table = SampleTable(
         name="TN3K",
-        samples=tuple(samples),
+        samples=samples,
         class_names=CLASS_NAMES,
         group_unit="image",
         mask_source="outlines of the nodules, given with the data",
         target="malignancy",
-        notes=(_NOTE,),
-        excluded=tuple(excluded),
+        notes=(_NOTE, *notes),
+        excluded=(*excluded, *problems),
         faults=tuple(faults),
     )
     return settle(table, on_bad)
