@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import weakref
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from tables import blobs, write_folder
 
 import thyroid_keras as tk
 from thyroid_keras import evaluate, export, predict, train
-from thyroid_keras.borders import BorderRemover, border_remover
+from thyroid_keras.borders import BorderRemover, border_remover, remove_borders
 from thyroid_keras.borders import __main__ as borders_command
 from thyroid_keras.borders.judging import judge_screen, summarise
 from thyroid_keras.data.borders import (
@@ -331,6 +332,22 @@ def test_the_command_writes_before_and_after(views, tmp_path, capsys):
     assert "is empty" in said
     said = fails(borders_command.main, ["a.png", "b.png", "--out", out], capsys)
     assert "a.png: no such" in said and "b.png: no such" in said
+
+
+def test_the_command_holds_one_picture_at_a_time(tmp_path, monkeypatch):
+    held, most = weakref.WeakValueDictionary(), []
+
+    def decode(path, channels):
+        picture = np.zeros((40, 60), np.uint8)
+        held[len(most)] = picture
+        most.append(len(held))
+        return picture
+
+    monkeypatch.setattr("thyroid_keras.borders.pictures.decode", decode)
+    for i in range(6):
+        (tmp_path / f"{i}.png").touch()
+    remove_borders([str(tmp_path)], out=tmp_path / "out", say=lambda line: None)
+    assert len(most) == 12 and max(most) <= 2
 
 
 @pytest.mark.slow

@@ -43,20 +43,19 @@ def remove_borders(images, *, out, method="classical", views="keep", say=print):
     require_writable(Path(out) / "picture.png")
     clean = border_remover(method)
     samples, problems = open_paths(find_pictures(images))
-    pictures = []
-    for path in (sample.image for sample in samples):
+    paths = [sample.image for sample in samples]
+    for path in track(paths, "Checking pictures"):  # all, before one is written
         try:
-            before = decode(path, channels=None)
-            check_screen(before, path)
-            pictures.append((_stem(path), before))
+            check_screen(decode(path, channels=None), path)
         except ImageError as error:
             problems.append(str(error))
     if problems:
         raise DataError(problems)
     written = []
-    for number, (name, before) in enumerate(track(pictures, "Removing borders"), 1):
+    for number, path in enumerate(track(paths, "Removing borders"), 1):
+        before = decode(path, channels=None)
         after = clean(before)
-        stem = f"{Path(out) / f'{number:04d}_{name}'}"  # no two pictures share it
+        stem = f"{Path(out) / f'{number:04d}_{_stem(path)}'}"  # no two pictures share it
         write_png(f"{stem}_before_after.png", side_by_side(before, after))
         parts = {"": after}
         if views == "split" and len(found := find_views(before)) == 2:
@@ -64,7 +63,7 @@ def remove_borders(images, *, out, method="classical", views="keep", say=print):
         for side, part in parts.items():
             written.append(f"{stem}{side}.png")
             write_png(written[-1], part)
-    say(f"{len(pictures)} pictures without borders, and each before and after: {out}")
+    say(f"{len(paths)} pictures without borders, and each before and after: {out}")
     return written
 
 
