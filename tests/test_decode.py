@@ -91,6 +91,17 @@ def test_sixteen_bits_are_scaled_over_the_full_range(format):
     assert len(np.unique(image)) == 256
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_a_tiff_whose_white_is_zero_is_inverted(kind):
+    full = 1 if kind is np.float32 else np.iinfo(kind).max
+    stored = np.linspace(0, full, 37 * 53).astype(kind).reshape(37, 53)
+    data = encode(stored, "TIFF")
+    black_is_zero = b"\x06\x01\x03\x00\x01\x00\x00\x00\x01"  # tag 0x0106, one short
+    assert data.count(black_is_zero) == 1
+    inverted = data.replace(black_is_zero, black_is_zero[:-1] + b"\0")
+    np.testing.assert_array_equal(decode(inverted), 255 - decode(data))
+
+
 def test_floats_in_unit_range_only():
     unit = RNG.random((5, 7), np.float32)
     expected = np.rint(unit * 255).astype(np.uint8)

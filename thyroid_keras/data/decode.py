@@ -21,6 +21,7 @@ def decode(source, *, channels=1, roi=None, name=None):
     black; turns colour to grey by Pillow's luma (0.299 R + 0.587 G + 0.114 B). Grey of 16 bits
     counts as full range, `round(x / 257)`; 32-bit integers must lie in [0, 65535] and count as
     16 bits; floating-point greys must lie in [0, 1]. Colour of 16 bits keeps its upper byte.
+    A TIFF whose white is zero is inverted.
 
     Args:
         source: path, bytes of an encoded picture, or uint8 array `(H, W)` or

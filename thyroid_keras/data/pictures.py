@@ -16,6 +16,7 @@ PICTURE_SUFFIXES = frozenset(
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 _MAGIC = (b"\x89PNG", b"\xff\xd8", b"BM", b"GIF8", b"II*\0", b"MM\0*", b"RIFF")
 _EXIF_ORIENTATION = 0x0112
+_TIFF_PHOTOMETRY = 0x0106
 # EXIF value -> (swap the axes, then reverse the rows, then reverse the columns)
 _UPRIGHT = {
     2: (False, False, True),
@@ -123,7 +124,10 @@ def _diagnose(head):
 def _to_uint8(image, name):
     """Pixels of a loaded Pillow image as uint8 `(H, W)` or `(H, W, 3)`."""
     if image.mode == "F" or image.mode.startswith("I"):
-        return _scale_deep(np.asarray(image), name)
+        grey = _scale_deep(np.asarray(image), name)
+        # which Pillow heeds in 8 bits alone
+        white_is_zero = getattr(image, "tag_v2", {}).get(_TIFF_PHOTOMETRY) == 0
+        return 255 - grey if white_is_zero else grey
     if image.has_transparency_data:
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         black.alpha_composite(image.convert("RGBA"))
