@@ -137,6 +137,19 @@ def test_gaps_of_the_public_set_are_passed_over_and_named(tmp_path):
     assert "2_1#1" in names and "2_1#2" not in names  # one polygon, stored twice
 
 
+def test_two_pictures_of_one_name_are_left_out(tmp_path):
+    root = fill(Folder(tmp_path))
+    for picture in (root / "1_1.png", root / "77_1.png", root / "77_1.jpg"):
+        Image.fromarray(np.zeros((50, 80), np.uint8)).save(picture)
+    with pytest.raises(DataError, match="1_1.jpg: two pictures of one name.*1_1.png") as caught:
+        read_ddti(root, progress=False)
+    assert len(caught.value.problems) == 1
+    table = read_ddti(root, on_bad="skip", progress=False)
+    assert [s.name for s in table.samples] == ["1_2", "9_1", "10_1"]
+    assert not any("missing" in note for note in table.notes)
+    assert any("no case file mentions, left out: 1 ('77_1')" in note for note in table.notes)
+
+
 def test_of_repeats_the_picture_with_nodules_is_kept(tmp_path):
     Folder(tmp_path).add(2, "", [region(SQUARE)], seed=5)
     assert [s.name for s in read_ddti(tmp_path).samples] == ["2_2"]

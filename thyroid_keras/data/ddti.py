@@ -63,8 +63,8 @@ def read_ddti(root, *, target="malignancy", group="block", on_bad="fail", progre
         `SampleTable`, named `<case>_<k>` or, for nodules, `<case>_<k>#<nodule>`.
 
     Raises:
-        DataError: with every damaged picture and damaged or hostile case file; if more
-            than 5 % of the pictures are missing; if no sample is left.
+        DataError: with every damaged picture, two pictures of one name, and every damaged or
+            hostile case file; if more than 5 % of the pictures are missing; if no sample is left.
 
     Reference: Pedraza et al. 2015, "An open access thyroid ultrasound-image database".
     Deviation: none of the findings is graded; TI-RADS is cut between 3 and 4a.
@@ -77,8 +77,9 @@ def read_ddti(root, *, target="malignancy", group="block", on_bad="fail", progre
             raise ValueError(f"`{name}` must be one of {choice}. Received: {name}={value!r}")
     xml_folder, image_folder = _folders(root)
     files = _numbered(image_folder, r"[0-9]+_[0-9]+\.(jpe?g|png|bmp)")
-    pictures = {os.path.splitext(file)[0]: os.path.join(image_folder, file) for file in files}
-
+    pictures = collections.defaultdict(list)
+    for file in files:
+        pictures[os.path.splitext(file)[0]].append(os.path.join(image_folder, file))
     case_files = _numbered(xml_folder, r"[0-9]+\.xml")
     real_root = os.path.realpath(root)
 

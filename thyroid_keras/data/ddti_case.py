@@ -32,7 +32,8 @@ def case_samples(path, pictures, target, group, root):
 
     Args:
         path: the `<case>.xml` file.
-        pictures: mapping from `<case>_<k>` to the picture's path.
+        pictures: mapping from `<case>_<k>` to the paths of its picture, of which there should
+            be one.
         target: `"malignancy"` or `"calcification"`.
         group: `"block"` or `"case"`.
         root: the data set's folder, resolved; links may not lead out of it.
@@ -67,7 +68,7 @@ def case_samples(path, pictures, target, group, root):
             parts = [{"name": name, "mask": mask}]
         else:
             parts = _nodules(name, image, polygons, label, found)
-        samples += [Sample(image=pictures[name], label=label, group=group, **p) for p in parts]
+        samples += [Sample(image=pictures[name][0], label=label, group=group, **p) for p in parts]
     if target == "calcification" and len(samples) > 1:
         found[SHARED] += [sample.name for sample in samples]
     return samples, found
@@ -83,9 +84,7 @@ def _distinct_pictures(case, pictures, root, found):
             found[MISSING].append(name)
             continue
         try:
-            if fault := path_fault(root, pictures[name]):
-                raise ImageError(f"{pictures[name]}: {fault}")
-            image = decode(pictures[name])
+            image = decode(_only(pictures[name], root))
         except ImageError as error:
             found[BAD].append(str(error))
             continue
@@ -93,6 +92,16 @@ def _distinct_pictures(case, pictures, root, found):
         if first != name:
             found[REPEATS].append(f"{name} = {first}")
     return sorted(kept.values(), key=lambda view: view[1].image)
+
+
+def _only(paths, root):
+    """The path of a picture, if it may be read and no other picture has its name."""
+    path, *others = paths
+    if others:
+        raise ImageError(f"{path}: two pictures of one name, beside {', '.join(others)}; keep one")
+    if fault := path_fault(root, path):
+        raise ImageError(f"{path}: {fault}")
+    return path
 
 
 def _usable_polygons(name, mark, image, found):
