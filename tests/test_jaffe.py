@@ -102,6 +102,14 @@ def test_every_fault_is_named(root, tmp_path):
     assert len(read_jaffe(root, on_bad="skip")) == 32
 
 
+@pytest.mark.parametrize("rating", ["nan", "inf"])
+def test_a_rating_that_is_no_number_is_none(root, rating):
+    path = root / "README_FIRST.txt"
+    path.write_text(path.read_text().replace("\n4 1.5 ", f"\n4 {rating} "))
+    (found,) = problems(root)
+    assert "KA.AN1.4.tiff: README_FIRST.txt has no rating of it" in found
+
+
 def test_other_pictures_are_counted_and_other_folders_refused(root, tmp_path):
     Image.new("L", (4, 4)).save(root / "montage.tiff")
     assert read(root).notes[-1] == "Pictures of other names, left out: 1."

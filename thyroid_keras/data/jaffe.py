@@ -1,6 +1,7 @@
 """Reads JAFFE, faces of ten women in seven expressions, in its own layout."""
 
 import collections
+import math
 import os
 import re
 
@@ -147,10 +148,11 @@ def _read_ratings(path):
             number, *values = cells
             row = dict(zip(columns, values, strict=True))
             try:
-                highest = max(RATED, key=lambda code: float(row[code]))
+                rates = {code: float(row[code]) for code in RATED}
             except ValueError:
                 continue
-            found[row["PIC"]] = found[number] = RATED[highest]
+            if all(map(math.isfinite, rates.values())):  # beside nan nothing is the highest
+                found[row["PIC"]] = found[number] = RATED[max(rates, key=rates.get)]
     return found
 
 
