@@ -115,12 +115,25 @@ def test_manifest_lists_every_fault_by_row(pictures, tmp_path):
         ('image,label\n"a.png,x\n', "utf-8", "quotation marks"),
         ("image,label\na.png,x\nb.png,x\n", "utf-8", "at least two different classes"),
         ("image,label\na.png,Benign\nb.png,benign\n", "utf-8", "nothing but case"),
+        ("image,label\na.png,caf\xe9\nb.png,cafe\u0301\n", "utf-8", "how an accent is stored"),
     ],
 )
 def test_manifests_that_cannot_be_read(pictures, text, encoding, fault):
     problems = problems_of(read_manifest, manifest(pictures, text, encoding))
     assert any(fault in problem for problem in problems), problems
     assert all("manifest.csv" in problem for problem in problems)
+
+
+def test_groups_spelt_in_two_ways_are_noted_and_not_joined(pictures, tmp_path):
+    text = GOOD.replace("p2", "P1").replace("p3", "01")
+    table = read_manifest(manifest(pictures, text))
+    assert table.groups.tolist() == ["p1", "P1", "01"]
+    (note,) = table.notes
+    assert "nothing but case" in note and "different ones: 1 ('P1 / p1')" in note
+    for label, name in (("x", "caf\xe9_1"), ("y", "cafe\u0301_1"), ("y", "1_1"), ("y", "01_1")):
+        picture(tmp_path / "folder" / label / f"{name}.png")
+    (note,) = read_folder(tmp_path / "folder", group_pattern="^([^_]+)_").notes
+    assert "how an accent is stored" in note and "different ones: 1 (" in note
 
 
 def test_manifest_labels_outside_the_given_classes(pictures):

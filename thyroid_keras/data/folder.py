@@ -4,7 +4,13 @@ import os
 import re
 
 from thyroid_keras.data.frames import open_frames
-from thyroid_keras.data.labels import NO_GROUPS_NOTE, listed, natural_order, order_classes
+from thyroid_keras.data.labels import (
+    NO_GROUPS_NOTE,
+    listed,
+    natural_order,
+    notes_on_groups,
+    order_classes,
+)
 from thyroid_keras.data.paths import leaves, name_fault, path_fault, shown
 from thyroid_keras.data.pictures import PICTURE_SUFFIXES
 from thyroid_keras.data.samples import DataError, Sample, SampleTable, settle
@@ -93,6 +99,7 @@ def read_folder(path, *, group_pattern=None, class_names=None, on_bad="fail"):
                         split=_SPLIT_FOLDERS[split.lower()] if split else None,
                     )
                 )
+    about_groups = notes_on_groups(s.group for s in samples) if pattern else [NO_GROUPS_NOTE]
     samples, notes, problems = open_frames(samples)
     table = SampleTable(
         name=os.path.basename(os.path.abspath(path)),
@@ -100,7 +107,7 @@ def read_folder(path, *, group_pattern=None, class_names=None, on_bad="fail"):
         class_names=names,
         group_unit="patient" if pattern else "image",
         mask_source="given with the data" if any(s.mask for s in samples) else None,
-        notes=(*(() if pattern else (NO_GROUPS_NOTE,)), *notes, *_passed_over(path, folders)),
+        notes=(*about_groups, *notes, *_passed_over(path, folders)),
         excluded=(*excluded, *problems),
         faults=tuple(faults),
     )

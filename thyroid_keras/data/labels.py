@@ -1,12 +1,14 @@
 """Names of classes and splits, as the readers of users' files share them."""
 
 import re
+import unicodedata
 
 SPLITS = ("train", "val", "test")
 NO_GROUPS_NOTE = (
     "No patient information: the split is by image. Every image counts as its own patient; "
     "where a patient has several, the figures are too good."
 )
+_SPELLING = "case or in how an accent is stored"
 
 
 def natural_order(names):
@@ -47,15 +49,30 @@ def order_classes(found, class_names, where):
             "folder of its own. "
             f"Received: class_names={names}"
         )
-    folded = {}
-    for label in found:
-        folded.setdefault(label.casefold(), []).append(label)
     problems += [
-        f"{where}: labels {listed(same)} differ in nothing but case; write them alike"
-        for same in folded.values()
-        if len(same) > 1
+        f"{where}: labels {listed(same)} differ in nothing but {_SPELLING}; write them alike"
+        for same in _spelt_apart(found)
     ]
     return names, problems
+
+
+def notes_on_groups(found):
+    """Returns a note, in a list, if names of groups may mean one; `found`: the names, str."""
+    apart = [" / ".join(same) for same in _spelt_apart(natural_order(found))]
+    if not apart:
+        return []
+    return [
+        f"Groups that differ in nothing but {_SPELLING}, taken for different ones: {len(apart)} "
+        f"({listed(apart)}). Write them alike if they are one."
+    ]
+
+
+def _spelt_apart(names):
+    """Lists of the names that are one when case and Unicode form are left out of account."""
+    folded = {}
+    for name in names:
+        folded.setdefault(unicodedata.normalize("NFC", name).casefold(), []).append(name)
+    return [same for same in folded.values() if len(same) > 1]
 
 
 def listed(items, limit=8):

@@ -7,7 +7,7 @@ import re
 
 from thyroid_keras.data.dicom import split_frame
 from thyroid_keras.data.frames import open_frames
-from thyroid_keras.data.labels import NO_GROUPS_NOTE, SPLITS, listed, order_classes
+from thyroid_keras.data.labels import NO_GROUPS_NOTE, SPLITS, listed, notes_on_groups, order_classes
 from thyroid_keras.data.paths import name_fault, path_fault, shown
 from thyroid_keras.data.samples import DataError, Sample, SampleTable, settle
 
@@ -74,8 +74,8 @@ def read_manifest(path, *, class_names=None, on_bad="fail"):
         if row["label"] in names
     )
     samples, notes, problems = open_frames(samples)
-    if "group" not in columns:
-        notes.insert(0, NO_GROUPS_NOTE)
+    groups = [sample.group for sample in samples]
+    notes = [*(notes_on_groups(groups) if "group" in columns else [NO_GROUPS_NOTE]), *notes]
     ignored = [shown(column) for column in columns if column not in COLUMNS]
     if ignored:
         notes.append(f"Columns of {os.path.basename(path)} that were ignored: {listed(ignored)}.")
