@@ -155,6 +155,10 @@ def test_damaged_packs_are_refused(tmp_path):
     write_pack(path, dataclasses.replace(blobs(), region=(0.5, 0.5, np.inf, 0.1)), (32, 32))
     with pytest.raises(DataError, match="`region` has"):
         read_pack(path)
+    for name in ("a\x1b[2J", "a" * 256):
+        write_pack(path, dataclasses.replace(blobs(), class_names=("b", name)), (32, 32))
+        with pytest.raises(DataError, match="the name of a class h"):
+            read_pack(path)
     objects = np.array([Sample], dtype=object)
     np.savez(path, image=objects, version=1)
     with pytest.raises(DataError, match="data.npz"):

@@ -128,6 +128,22 @@ def test_what_the_lists_do_not_reach_is_looked_at(root):
     ]
 
 
+def reduced(root, rows):
+    """The layout of a part of the set, of rows `(original, picture)`."""
+    (root / "images").mkdir(parents=True)
+    lines = ["image,official_split,original,retinopathy_grade,macular_edema"]
+    for number, (original, image) in enumerate(rows):
+        image.save(root / "images" / f"{number}.png")
+        lines.append(f"{number}.png,train,{original},{number % 2},0")
+    (root / "labels.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def test_a_number_of_thousands_of_digits_is_in_no_list(tmp_path):
+    rows = (("IDRiD_001", eye(True)), (f"IDRiD_{'1' * 5000}", eye(True, 40)))
+    assert [s.mirrored for s in read(reduced(tmp_path, rows)).samples] == [True, True]
+
+
 def test_every_fault_is_named_by_row(root, tmp_path):
     eye(True).save(tmp_path / "outside.png")
     bad = (

@@ -92,6 +92,8 @@ def test_manifest_lists_every_fault_by_row(pictures, tmp_path):
         ("a_mask.png,x,,,train", "`group` is empty"),
         ("b.png,x,,g,holdout", "Received: split='holdout'"),
         ("b.png,x,,g,", "Received: split=''"),
+        (f"b.png,{'1' * 5000},,g,train", "`label` has 5000 characters, at most 255"),
+        (f"b.png,x,,{'g' * 256},train", "`group` has 256 characters"),
     ]
     text = "image,label,mask,group,split\n" + "".join(f"{row}\n" for row, _ in rows)
     problems = "\n".join(problems_of(read_manifest, manifest(pictures, text)))
@@ -229,3 +231,5 @@ def test_format_and_target_are_checked(pictures):
 
 def test_natural_order():
     assert natural_order(["10", "9", "b2", "B10", "a", "2"]) == ["2", "9", "10", "a", "b2", "B10"]
+    assert natural_order(["01x2", "1x02", "1x3", "0x9"]) == ["0x9", "01x2", "1x02", "1x3"]
+    assert natural_order(["1" * 5000, "2" * 4999]) == ["2" * 4999, "1" * 5000]

@@ -8,7 +8,7 @@ import os
 from thyroid_keras.data.frames import open_frames
 from thyroid_keras.data.labels import listed, natural_order
 from thyroid_keras.data.manifest import read_text
-from thyroid_keras.data.paths import name_fault, path_fault, shown
+from thyroid_keras.data.paths import cell_fault, path_fault, shown
 from thyroid_keras.data.pictures import PICTURE_SUFFIXES
 from thyroid_keras.data.samples import DataError, Sample, SampleTable, settle
 
@@ -188,8 +188,8 @@ def _row_faults(row, target, folder, seen, number):
     for column in ("image", "patient"):
         if not row[column]:
             faults.append(f"`{column}` is empty; fill it in or drop the row")
-        elif name_fault(row[column]):
-            faults.append(f"`{column}`: {name_fault(row[column])}")
+        elif fault := cell_fault(row[column]):
+            faults.append(f"`{column}` {fault}")
     plane = row["class"] = _class_of(row["plane"], "plane")
     if plane is None:
         faults.append(_unknown("plane", row["plane"]))

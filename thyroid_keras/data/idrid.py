@@ -225,7 +225,7 @@ def _row_faults(row, part, root, seen, place):
 def _look(row, sides):
     """What a sample's pixels are, and how its side came about; a bad file is the audit's."""
     known = None
-    if sides == "listed" and (match := re.fullmatch(r"IDRiD_(\d+)(\.\w+)?", row["original"])):
+    if sides == "listed" and (match := re.fullmatch(r"IDRiD_(\d{1,4})(\.\w+)?", row["original"])):
         known = listed_side(row["split"], int(match[1]))
     try:
         if known is not None:

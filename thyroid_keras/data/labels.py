@@ -15,10 +15,9 @@ def natural_order(names):
     """Sorts names so that `stage 2` comes before `stage 10`."""
 
     def key(name):
-        parts = re.split(r"([0-9]+)", name)
-        return [
-            (part.casefold(), 0) if i % 2 == 0 else ("", int(part)) for i, part in enumerate(parts)
-        ], name
+        parts = re.split(r"0*([0-9]+)", name)
+        # digits, not int: Python refuses to read a number of thousands of them
+        return [p.casefold() if i % 2 == 0 else (len(p), p) for i, p in enumerate(parts)], name
 
     return sorted(set(names), key=key)
 

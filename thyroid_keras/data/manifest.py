@@ -8,7 +8,7 @@ import re
 from thyroid_keras.data.dicom import split_frame
 from thyroid_keras.data.frames import open_frames
 from thyroid_keras.data.labels import NO_GROUPS_NOTE, SPLITS, listed, notes_on_groups, order_classes
-from thyroid_keras.data.paths import name_fault, path_fault, shown
+from thyroid_keras.data.paths import cell_fault, path_fault, shown
 from thyroid_keras.data.samples import DataError, Sample, SampleTable, settle
 
 COLUMNS = ("image", "label", "mask", "group", "split", "sha256", "box")
@@ -54,7 +54,9 @@ def read_manifest(path, *, class_names=None, on_bad="fail"):
     root = os.path.realpath(os.path.dirname(path) or ".")
     columns, rows, excluded, faults = _read_rows(path)
     names, unfit = order_classes(
-        (row["label"] for _, row in rows if row["label"]), class_names, path
+        (row["label"] for _, row in rows if row["label"] and not cell_fault(row["label"])),
+        class_names,
+        path,
     )
     rows = _good_rows(path, root, columns, rows, excluded)
     if not rows and not excluded and not faults:
@@ -170,11 +172,8 @@ def _good_rows(path, root, columns, rows, excluded):
         for column in ("image", "label", "group"):
             if column in columns and not row[column]:
                 faults.append(f"`{column}` is empty; fill it in or drop the row")
-            elif name_fault(row.get(column, "")) and column != "image":
-                faults.append(
-                    f"`{column}` holds control characters; remove them. "
-                    f"Received: {column}={shown(row[column])}"
-                )
+            elif column != "image" and (fault := cell_fault(row.get(column, ""))):
+                faults.append(f"`{column}` {fault}. Received: {column}={shown(row[column])}")
         for column in ("image", "mask"):
             if row.get(column):
                 faults += _check_path(root, row[column])

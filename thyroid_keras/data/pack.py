@@ -11,7 +11,7 @@ from thyroid_keras.data.array_file import read_array
 from thyroid_keras.data.boxes import move_box, region_of
 from thyroid_keras.data.labels import order_classes
 from thyroid_keras.data.outlines import nodule_of, spacing_of
-from thyroid_keras.data.paths import name_fault, shown
+from thyroid_keras.data.paths import cell_fault, name_fault, shown
 from thyroid_keras.data.samples import DataError, Sample, SampleTable, settle
 from thyroid_keras.data.store import PixelStore, free_memory
 
@@ -162,6 +162,8 @@ def _table(arrays, path):
     if arrays["version"] != VERSION or arrays["image"].dtype != np.uint8:
         raise ValueError(f"version {arrays['version']}, {arrays['image'].dtype} images")
     class_names = arrays["class_names"].tolist()
+    if fault := next(filter(None, map(cell_fault, class_names)), None):
+        raise ValueError(f"the name of a class {fault}")
     class_names, faults = order_classes(class_names, class_names, path)
     labels = arrays["label"]
     if labels.dtype.kind not in "iu" or not ((labels >= 0) & (labels < len(class_names))).all():

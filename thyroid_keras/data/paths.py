@@ -5,6 +5,7 @@ import re
 
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _LONGEST = 200
+_LONGEST_CELL = 255  # as of the names of files
 
 
 def shown(text):
@@ -17,6 +18,15 @@ def name_fault(name):
     """Says why a name cannot be written into a CSV file and read back; `None` if it can."""
     if _UNSAFE.search(name):
         return "its name holds control characters or bytes that are not UTF-8; rename it"
+    return None
+
+
+def cell_fault(cell):
+    """Says why the cell of a table can be neither a class nor a group; `None` if it can."""
+    if name_fault(cell):
+        return "holds control characters or bytes that are not UTF-8; remove them"
+    if len(cell) > _LONGEST_CELL:
+        return f"has {len(cell)} characters, at most {_LONGEST_CELL} are read; shorten it"
     return None
 
 
