@@ -19,7 +19,7 @@ from thyroid_keras.data.decode import (
     resize,
     resize_mask,
 )
-from thyroid_keras.data.pictures import ImageError
+from thyroid_keras.data.pictures import ImageError, picture_size
 from thyroid_keras.data.samples import Sample
 
 RNG = np.random.default_rng(0)
@@ -125,6 +125,7 @@ def test_exif_orientation(format):
         upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
         assert upright.size == ((53, 37) if orientation < 5 else (37, 53))
         np.testing.assert_array_equal(decode(data, channels=3), np.asarray(upright))
+        assert picture_size(io.BytesIO(data), "x") == upright.size
 
 
 def bad_files():

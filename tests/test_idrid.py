@@ -1,6 +1,7 @@
 """The reader of IDRiD: both layouts, both tasks, the crop, the sides, every fault by row."""
 
 import re
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +134,7 @@ def reduced(root, rows):
     (root / "images").mkdir(parents=True)
     lines = ["image,official_split,original,retinopathy_grade,macular_edema"]
     for number, (original, image) in enumerate(rows):
-        image.save(root / "images" / f"{number}.png")
+        image.save(root / "images" / f"{number}.png", exif=image.getexif())
         lines.append(f"{number}.png,train,{original},{number % 2},0")
     (root / "labels.csv").write_text("\n".join(lines) + "\n")
     return root
@@ -142,6 +143,18 @@ def reduced(root, rows):
 def test_a_number_of_thousands_of_digits_is_in_no_list(tmp_path):
     rows = (("IDRiD_001", eye(True)), (f"IDRiD_{'1' * 5000}", eye(True, 40)))
     assert [s.mirrored for s in read(reduced(tmp_path, rows)).samples] == [True, True]
+
+
+def test_listed_pictures_are_measured_upright_and_with_distrust(tmp_path):
+    turned = eye(True).transpose(Image.Transpose.ROTATE_90)
+    turned.getexif()[0x0112] = 6
+    root = reduced(tmp_path / "turned", [("IDRiD_001", turned), ("IDRiD_003", eye(False))])
+    assert [s.roi for s in read(root).samples] == [crop_of(86, 57)] * 2
+    path = root / "images" / "1.png"
+    png, text = path.read_bytes(), b"zTXt" + b"a\0\0" + zlib.compress(bytes(5_000_000))
+    chunk = (len(text) - 4).to_bytes(4, "big") + text + zlib.crc32(text).to_bytes(4, "big")
+    path.write_bytes(png[:33] + chunk + png[33:])  # after the header
+    assert read(root, on_bad="collect").samples[1].roi is None
 
 
 def test_every_fault_is_named_by_row(root, tmp_path):

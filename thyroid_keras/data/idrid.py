@@ -7,13 +7,12 @@ import io
 import os
 import re
 
-from PIL import Image
-
-from thyroid_keras.data.decode import ImageError, decode
+from thyroid_keras.data.decode import decode
 from thyroid_keras.data.fundus import MACULA, crop_of, listed_side, shows_right_eye
 from thyroid_keras.data.labels import NO_GROUPS_NOTE
 from thyroid_keras.data.manifest import read_text
 from thyroid_keras.data.paths import name_fault, path_fault, shown
+from thyroid_keras.data.pictures import ImageError, picture_size
 from thyroid_keras.data.progress import map_threads
 from thyroid_keras.data.samples import DataError, Sample, SampleTable, settle
 
@@ -229,10 +228,11 @@ def _look(row, sides):
         known = listed_side(row["split"], int(match[1]))
     try:
         if known is not None:
-            with Image.open(row["path"]) as image:
-                return {"roi": crop_of(*image.size), "mirrored": known}, "listed"
+            with open(row["path"], "rb") as stream:
+                size = picture_size(stream, row["path"])
+            return {"roi": crop_of(*size), "mirrored": known}, "listed"
         height, width = (image := decode(row["path"], channels=3)).shape[:2]
-    except (ImageError, OSError, Image.DecompressionBombError):
+    except (ImageError, OSError):
         return {}, "not known"
     left, _, across, _ = roi = crop_of(width, height)
     return {"roi": roi, "mirrored": shows_right_eye(image[:, left : left + across])}, "found"

@@ -70,6 +70,28 @@ def read_picture(stream, name):
     Raises:
         ImageError: with `name`, the fault and the way out.
     """
+    with _opened(stream, name) as image:
+        image.load()
+        orientation = _orientation(image)  # after `load`, see there
+        return _turn(_to_uint8(image, name), orientation)
+
+
+def picture_size(stream, name):
+    """Returns `(width, height)` as `read_picture` would, mostly without decoding.
+
+    Raises:
+        ImageError: with `name`, the fault and the way out.
+    """
+    with _opened(stream, name) as image:
+        if image.format == "TIFF":
+            image.load()
+        swap, *_ = _UPRIGHT.get(_orientation(image), (False,))
+        return image.size[::-1] if swap else image.size
+
+
+@contextlib.contextmanager
+def _opened(stream, name):
+    """Opens a picture by Pillow if its size is allowed, and names whatever fails."""
     head = stream.read(512)
     stream.seek(0)
     try:
@@ -86,17 +108,19 @@ def read_picture(stream, name):
         if width * height > MAX_PIXELS:
             raise ImageError(f"{name}: {_too_large(f'{width}x{height}')}")
         try:
-            image.load()
-            with quiet():
-                # after `load`: by then TIFF has turned itself and dropped its tag
-                orientation = image.getexif().get(_EXIF_ORIENTATION)
-            return _turn(_to_uint8(image, name), orientation)
+            yield image
         except ImageError:
             raise
         except Exception as error:
             raise ImageError(
                 f"{name}: is cut off or damaged ({error}); copy it again from its source"
             ) from error
+
+
+def _orientation(image):
+    """What EXIF says; of a TIFF only once it is loaded, when it has turned and dropped that."""
+    with quiet():
+        return image.getexif().get(_EXIF_ORIENTATION)
 
 
 def _too_large(what):
