@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -31,10 +32,11 @@ from thyroid_keras.borders import remove_borders
 from thyroid_keras.data.decode import decode
 from thyroid_keras.data.fetal_planes import read_fetal_planes
 from thyroid_keras.data.folder import read_folder
-from thyroid_keras.data.frames import open_paths
+from thyroid_keras.data.frames import open_frames, open_paths
 from thyroid_keras.data.manifest import read_manifest
+from thyroid_keras.data.picture_files import find_pictures
 from thyroid_keras.data.pictures import ImageError
-from thyroid_keras.data.samples import DataError
+from thyroid_keras.data.samples import DataError, Sample
 from thyroid_keras.data.tn3k import read_tn3k
 from thyroid_keras.runs import read_csv
 
@@ -352,6 +354,19 @@ def test_borders_are_removed_from_every_frame(tmp_path):
     assert [Path(path).stem for path in written] == [
         "0001_a_frame2", "0002_a_frame1", "0003_a_frame2", "0004_a_frame3", "0005_b",
     ]  # fmt: skip
+
+
+def test_pipes_are_refused_and_not_waited_for(tmp_path):
+    pipe = str(tmp_path / "x.dcm")
+    os.mkfifo(pipe)
+    with pytest.raises(DataError, match="x.dcm: is no plain file"):
+        find_pictures([pipe])
+    samples, _, problems = open_frames(
+        [Sample(name="x", image=path, label=0, group="x") for path in find_pictures([tmp_path])]
+    )
+    assert not problems
+    with pytest.raises(ImageError, match="x.dcm: cannot be opened .no plain file"):
+        decode(samples[0].image)
 
 
 @pytest.mark.slow

@@ -145,7 +145,8 @@ def _read_file(path, name):
     path, frame = split_frame(os.fspath(path))
     try:
         if not os.path.isfile(path):
-            raise FileNotFoundError(2, "no such file")
+            missing = "no plain file" if os.path.exists(path) else "no such file"
+            raise FileNotFoundError(2, missing)
         with open(path, "rb") as stream:
             if is_dicom(stream) and not path.lower().endswith(SUFFIX):
                 # which would be read as its first frame alone, and as a whole screen

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import os
 
 from thyroid_keras.data.dicom import SUFFIX, is_dicom, read_header, split_frame
 from thyroid_keras.data.labels import listed
@@ -82,13 +83,15 @@ def _torn(samples, headers):
 
 def _read(file):
     """Number of frames and region, or what is wrong; `None` where it is no DICOM."""
+    if not os.path.isfile(file):  # a pipe would wait for its writer
+        return None  # left to the decoder, which says why
     try:
         with open(file, "rb") as stream:
             return read_header(stream, file) if is_dicom(stream) else None
     except ImageError as error:
         return str(error)
     except OSError:
-        return None  # left to the decoder, which says why
+        return None  # likewise
 
 
 def _frames(sample, file, frame, num_frames, roi):

@@ -18,7 +18,7 @@ def find_pictures(paths):
         List of str.
 
     Raises:
-        DataError: with every path that is missing or a folder without pictures.
+        DataError: with every path that is missing, no file, or a folder without pictures.
     """
     files, problems = [], []
     for path in paths:
@@ -28,8 +28,10 @@ def find_pictures(paths):
             files += [os.path.join(path, name) for name in natural_order(inside)]
             if not inside:
                 problems.append(f"{path}: no pictures in this folder")
-        elif os.path.exists(split_frame(os.fspath(path))[0]):
+        elif os.path.isfile(split_frame(os.fspath(path))[0]):
             files.append(os.fspath(path))
+        elif os.path.exists(path):
+            problems.append(f"{path}: is no plain file; save the picture as one")
         else:
             problems.append(f"{path}: no such file or folder; check the path")
     if problems:
