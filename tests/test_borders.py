@@ -332,6 +332,10 @@ def test_the_command_writes_before_and_after(views, tmp_path, capsys):
     assert "is empty" in said
     said = fails(borders_command.main, ["a.png", "b.png", "--out", out], capsys)
     assert "a.png: no such" in said and "b.png: no such" in said
+    (tmp_path / "a\x1b]0;owned\x07\x1b[2Jb.png").write_bytes(b"")
+    for images in (tmp_path, tmp_path / "\x1b[2J.png"):
+        said = fails(borders_command.main, [images, "--out", out], capsys)
+        assert "\\x1b[2J" in said and "\x1b" not in said and "\x07" not in said
 
 
 def test_the_command_holds_one_picture_at_a_time(tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from tables import blobs, write_folder
 import thyroid_keras as tk
 from thyroid_keras import _quiet, cli, evaluate, experiment, explain, predict, train
 from thyroid_keras.explain import __main__ as explain_command
-from thyroid_keras.runs import read_csv
+from thyroid_keras.runs import RunError, read_csv
 
 SMALL = [
     "--set", "image_size=32", "stage_filters=2,3,4,5,6", "batch_size=8",
@@ -364,6 +364,15 @@ def test_errors_of_ours_are_not_disguised():
 
     with pytest.raises(ValueError, match="a bug"):
         cli.run(broken)
+
+
+def test_no_error_obeys_the_names_in_it(capsys):
+    def named():
+        raise RunError("a\x1b[2J\r\nb")
+
+    with pytest.raises(SystemExit, match="2"):
+        cli.run(named)
+    assert capsys.readouterr().err == "error: a\\x1b[2J\\r\nb\n"
 
 
 NOISE = [

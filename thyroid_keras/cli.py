@@ -6,6 +6,7 @@ import signal
 import sys
 import textwrap
 
+from thyroid_keras.data.paths import escaped
 from thyroid_keras.data.pictures import ImageError
 from thyroid_keras.data.readers import FORMATS
 from thyroid_keras.data.samples import DataError
@@ -114,16 +115,20 @@ def run(function, **arguments):
     try:
         function(**arguments)
     except USER_ERRORS as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _end("error", error, 2)
     except Diverged as error:
-        print(f"diverged: {error}", file=sys.stderr)
-        sys.exit(3)
+        _end("diverged", error, 3)
     except Interrupted as error:
-        print(f"interrupted: {error}", file=sys.stderr)
-        sys.exit(128 + error.signal_number)
+        _end("interrupted", error, 128 + error.signal_number)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+
+
+def _end(how, error, status):
+    # names of files, and what is in files, come from strangers
+    lines = map(escaped, str(error).split("\n"))
+    print(f"{how}: " + "\n".join(lines), file=sys.stderr)
+    sys.exit(status)

@@ -8,9 +8,14 @@ _LONGEST = 200
 _LONGEST_CELL = 255  # as of the names of files
 
 
+def escaped(text):
+    """Returns text with all that a terminal might obey spelt out, line ends too."""
+    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
 def shown(text):
     """Returns a name that prints on one line anywhere, cut where it is very long."""
-    text = _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+    text = escaped(text)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters)"
 
 

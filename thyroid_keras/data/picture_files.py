@@ -4,6 +4,7 @@ import os
 
 from thyroid_keras.data.dicom import split_frame
 from thyroid_keras.data.labels import natural_order
+from thyroid_keras.data.paths import name_fault, shown
 from thyroid_keras.data.pictures import PICTURE_SUFFIXES
 from thyroid_keras.data.samples import DataError
 
@@ -18,7 +19,8 @@ def find_pictures(paths):
         List of str.
 
     Raises:
-        DataError: with every path that is missing, no file, or a folder without pictures.
+        DataError: with every path that is missing, no file, a folder without pictures, or
+            whose name cannot be written down.
     """
     files, problems = [], []
     for path in paths:
@@ -34,6 +36,8 @@ def find_pictures(paths):
             problems.append(f"{path}: is no plain file; save the picture as one")
         else:
             problems.append(f"{path}: no such file or folder; check the path")
+    # as readers of data sets do, for names go into `predictions.csv`
+    problems += [f"{shown(file)}: {fault}" for file in files if (fault := name_fault(file))]
     if problems:
         raise DataError(problems)
     return files
