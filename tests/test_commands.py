@@ -1,5 +1,6 @@
 """The commands as a user meets them: from a bare folder to a report, and every wrong turn."""
 
+import io
 import json
 import os
 import shlex
@@ -17,6 +18,7 @@ from tables import blobs, write_folder
 
 import thyroid_keras as tk
 from thyroid_keras import _quiet, cli, evaluate, experiment, explain, predict, train
+from thyroid_keras.data_report import check_data
 from thyroid_keras.explain import __main__ as explain_command
 from thyroid_keras.runs import RunError, read_csv
 
@@ -364,6 +366,24 @@ def test_errors_of_ours_are_not_disguised():
 
     with pytest.raises(ValueError, match="a bug"):
         cli.run(broken)
+
+
+def test_a_reader_that_goes_ends_a_command_with_a_status_of_its_own(data, monkeypatch):
+    for function, arguments in ((print, {"end": "x"}), (check_data, {"path": data})):
+        reader, writer = os.pipe()
+        os.close(reader)
+        monkeypatch.setattr(sys, "stdout", open(writer, "w"))
+        with pytest.raises(SystemExit) as end:
+            cli.run(function, **arguments)
+        assert end.value.code == 128 + signal.SIGPIPE
+        sys.stdout.close()
+
+
+def test_what_a_terminal_has_no_letter_for_is_spelt_out(monkeypatch):
+    stdout = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    cli.run(print, sep="", end="gr\xfcn")
+    assert stdout.buffer.getvalue() == b"gr\\xfcn"
 
 
 def test_no_error_obeys_the_names_in_it(capsys):

@@ -1,6 +1,7 @@
 """What all commands share: how they ask, complain and end."""
 
 import argparse
+import os
 import shutil
 import signal
 import sys
@@ -108,27 +109,41 @@ def run(function, **arguments):
     """Calls a command's function and ends the process with its exit status.
 
     0 done; 2 the user's input is wrong, every problem on stderr; 3 the training
-    diverged; 128 + signal number if interrupted. No traceback for any of these.
+    diverged; 128 + signal number if interrupted, also by the end of the reader of a
+    pipe. No traceback for any of these.
     """
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # the start had its own
+    if hasattr(sys.stdout, "reconfigure"):  # a notebook's has not
+        sys.stdout.reconfigure(errors="backslashreplace")  # as that of stderr
+    try:
+        status = _call(function, arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # or the interpreter would fail to write the rest when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 128 + signal.SIGPIPE
+    if status:
+        sys.exit(status)
+
+
+def _call(function, arguments):
+    """The exit status of a function, what went wrong said on stderr."""
     try:
         function(**arguments)
     except USER_ERRORS as error:
-        _end("error", error, 2)
+        return _said("error", error, 2)
     except Diverged as error:
-        _end("diverged", error, 3)
+        return _said("diverged", error, 3)
     except Interrupted as error:
-        _end("interrupted", error, 128 + error.signal_number)
+        return _said("interrupted", error, 128 + error.signal_number)
     except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
+        return 128 + signal.SIGINT
+    return 0
 
 
-def _end(how, error, status):
+def _said(how, error, status):
     # names of files, and what is in files, come from strangers
     lines = map(escaped, str(error).split("\n"))
     print(f"{how}: " + "\n".join(lines), file=sys.stderr)
-    sys.exit(status)
+    return status

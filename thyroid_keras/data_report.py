@@ -55,7 +55,7 @@ def check_data(
     require_writable(json)
     clean = border_remover(borders)
     found = audit(os.fspath(path), target=target, format=format, num_folds=folds)
-    console = rich.console.Console(highlight=False, soft_wrap=True)
+    console = _Console(highlight=False, soft_wrap=True)
     console.print(_table(found), markup=False)
     for kind, items in found.warnings.items():
         _list(console, kind, items)
@@ -76,6 +76,11 @@ def check_data(
     _list(console, "Left out", found.table.excluded)
     console.print("\nThe rest has no faults." if found.problems else "\nNo faults.")
     return found
+
+
+class _Console(rich.console.Console):
+    def on_broken_pipe(self):
+        raise  # rich calls this as it handles the error, and would exit with 1
 
 
 def _print_shortcuts(console, told, borders):

@@ -70,7 +70,7 @@ def main(arguments=None):
     )
     chosen = vars(parser.parse_args(arguments))
     if chosen.pop("list"):
-        list_tables()
+        cli.run(list_tables)
     elif chosen["name"] is None:
         parser.error(f"which table? Choose among {', '.join([*TABLES, *TOGETHER])}")
     elif chosen["name"] in TOGETHER:
