@@ -17,6 +17,8 @@ from thyroid_keras import evaluate, export, predict, train
 from thyroid_keras.borders import BorderRemover, border_remover, remove_borders
 from thyroid_keras.borders import __main__ as borders_command
 from thyroid_keras.borders.judging import judge_screen, summarise
+from thyroid_keras.data import pictures
+from thyroid_keras.data.audit.picture import inspect
 from thyroid_keras.data.borders import (
     find_classical,
     find_sector,
@@ -34,6 +36,7 @@ from thyroid_keras.data.store import PixelStore
 from thyroid_keras.loading import ModelError
 from thyroid_keras.runs import read_csv
 from thyroid_keras.serving.signatures import answer
+from thyroid_keras.shortcuts import read_features
 
 NETWORK = {"image_shape": (32, 48, 1), "stage_filters": (4, 5, 6)}
 TINY = ["image_size=32,48", "stage_filters=4,5,6", "screens=16", "val_screens=8", "batch_size=8",
@@ -129,6 +132,22 @@ def test_splitting_keeps_the_view_that_the_label_is_of(views):
                      "single"]  # fmt: skip
     assert {sample.group for sample in table.samples} == {"p1"}
     assert "split: 3" in table.notes[-1]
+
+
+def test_what_is_larger_than_a_screen_is_searched_in_a_smaller_picture(views, monkeypatch):
+    image, _ = framed(np.hstack(views[:2]), box=(12, 20), size=(240, 420))
+    cv2.putText(image, "T I R A D S 4 C", (100, 234), cv2.FONT_HERSHEY_PLAIN, 1, 210, 1)
+    twice = image.repeat(2, 0).repeat(2, 1)[:-1, :-1]
+    one, large = (Sample(name="a", image=i, label=0, group="p") for i in (image, twice))
+    monkeypatch.setattr(pictures, "MAX_SCREEN_PIXELS", image.size)
+    table = SampleTable(name="t", samples=(one, large), class_names=("a", "b"))
+    split = [np.array(sample.roi) for sample in split_views(table, False).samples]
+    assert np.abs(2 * np.array(split[:2]) - split[2:]).max() <= 1 and len(split) == 4
+    found = read_features(table, progress=False)
+    for name in ("sector", "text", "border strip", "outside the sector"):
+        np.testing.assert_allclose(*found[name], rtol=0.02, atol=1)
+    assert inspect(one)[0].characters == inspect(large)[0].characters == 8
+    assert inspect(large)[0].size == (839, 479)
 
 
 def test_calipers_go_whether_coloured_or_white_and_blood_flow_stays(views):

@@ -1,6 +1,7 @@
 """From encoded bytes to 8-bit pixels, by Pillow, distrusting every byte."""
 
 import contextlib
+import math
 import threading
 import warnings
 
@@ -8,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 MAX_PIXELS = 64_000_000
-MAX_SCREEN_PIXELS = 16_000_000  # of those whose borders are removed; a scanner's have 2 million
+MAX_SCREEN_PIXELS = 16_000_000  # of those searched for borders; a scanner's have 2 million
 PICTURE_SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".dcm")
 )
@@ -51,6 +52,23 @@ def check_screen(image, name):
             f"{name}: has {width}x{height} pixels, and borders are removed from at most "
             f"{MAX_SCREEN_PIXELS // 10**6} megapixels; crop it or scale it down first"
         )
+
+
+def to_screen(image):
+    """Reduces a picture that is too large to be searched for what a scanner draws.
+
+    Args:
+        image: uint8 `(H, W)` or `(H, W, 3)`.
+
+    Returns:
+        `(image, factor)`: as it is and 1 up to `MAX_SCREEN_PIXELS`; else the means of squares
+        of `factor` pixels a side.
+    """
+    height, width = image.shape[:2]
+    factor = math.ceil(math.sqrt(height * width / MAX_SCREEN_PIXELS))
+    if factor <= 1:
+        return image, 1
+    return np.array(Image.fromarray(image).reduce(factor)), factor
 
 
 @contextlib.contextmanager

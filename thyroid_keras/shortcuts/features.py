@@ -10,7 +10,7 @@ from thyroid_keras.data.audit.burned_in import LONG_CHARACTERS, find_text
 from thyroid_keras.data.borders import find_sector, find_views
 from thyroid_keras.data.boxes import move_box, region_of
 from thyroid_keras.data.decode import load_sample
-from thyroid_keras.data.pictures import ImageError
+from thyroid_keras.data.pictures import ImageError, to_screen
 from thyroid_keras.data.progress import map_threads
 from thyroid_keras.data.samples import DataError
 
@@ -63,7 +63,8 @@ def read_features(table, progress=True):
 
 def _look(sample, clean):
     image, mask = load_sample(sample, clean=clean)
-    height, width = image.shape
+    height, width = size = image.shape
+    image, _ = to_screen(image)
     sector = find_sector(image)
     line = find_text(image)
     views = find_views(image, sector)
@@ -75,7 +76,7 @@ def _look(sample, clean):
         "border strip": _strips(image),
         "outside the sector": _reduced(rest, _FINE).ravel(),
         "small": _reduced(image, _COARSE),
-        "box": _nodule(sample, mask, image.shape),
+        "box": _nodule(sample, mask, size),
     }
 
 

@@ -11,7 +11,7 @@ from thyroid_keras.data.audit.burned_in import find_text, margin_share
 from thyroid_keras.data.audit.similar import thumbnail
 from thyroid_keras.data.decode import check_mask, crop, decode, pixel_hash
 from thyroid_keras.data.dicom import split_frame
-from thyroid_keras.data.pictures import ImageError
+from thyroid_keras.data.pictures import ImageError, to_screen
 
 _SUFFIXES = {
     "PNG": (".png",),
@@ -84,7 +84,7 @@ def inspect(sample):
             "again from its source"
         )
     grey = decode(stored, name=name)
-    characters, longest_line = find_text(grey)
+    characters, longest_line = find_text(to_screen(grey)[0])
     picture = Picture(
         size=grey.shape[::-1],
         channels=1 if stored.ndim == 2 else 3,

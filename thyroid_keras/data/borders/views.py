@@ -4,7 +4,7 @@ import dataclasses
 
 from thyroid_keras.data.borders.sector import find_views
 from thyroid_keras.data.decode import crop, decode
-from thyroid_keras.data.pictures import ImageError
+from thyroid_keras.data.pictures import ImageError, to_screen
 from thyroid_keras.data.progress import map_threads
 
 SIDES = ("left", "right")
@@ -37,7 +37,7 @@ def _parts(sample):
     if sample.roi is not None:
         return [sample]
     try:
-        views = find_views(decode(sample.image, channels=None, name=sample.name))
+        views = _views(decode(sample.image, channels=None, name=sample.name))
         if len(views) != 2:
             return [sample]
         parts = [
@@ -47,6 +47,14 @@ def _parts(sample):
         return [part for part in parts if _shows_it(part)] or parts
     except ImageError:  # which the audit names
         return [sample]
+
+
+def _views(image):
+    """What `find_views` finds, sought in a smaller picture where this one is too large."""
+    height, width = image.shape[:2]
+    image, factor = to_screen(image)
+    boxes = [[factor * value for value in view] for view in find_views(image)]
+    return [(x, y, min(across, width - x), min(down, height - y)) for x, y, across, down in boxes]
 
 
 def _shows_it(part):
