@@ -38,6 +38,7 @@ def predict(folder, images, *, out="predictions.csv", say=print):
     Raises:
         RunError: if the run is not finished, or `out` cannot be written.
         DataError: with every file that is not a picture; nothing is written then.
+        ModelError: if a model, or what removes the borders, is missing, damaged or harmful.
     """
     require_writable(out)
     run = Run.open(folder, "model", "metrics")

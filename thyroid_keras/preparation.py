@@ -126,8 +126,8 @@ def audit_data(source, recipe, *, split=True):
         `data.audit.Audit`.
 
     Raises:
-        DataError: with everything that is wrong with the data, unless `on_bad` of the
-            source leaves out what is.
+        DataError: with everything that is wrong and not left out by `on_bad` of the source.
+        ModelError: if the recipe's `borders` names no network that finds them.
     """
     found = audit(read_table(source, recipe), num_folds=source.get("folds"), split=split)
     found.accept(source.get("on_bad", "fail"))
