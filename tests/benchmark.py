@@ -21,7 +21,7 @@ import numpy as np
 from benchmark_attention import benchmark_attention  # noqa: F401  run by name
 from benchmark_audit import benchmark_audit, benchmark_near  # noqa: F401
 
-from thyroid_keras.data.augment import AG_SONONET, Augmentation, augment
+from thyroid_keras.data.augment import Augmentation, augment
 from thyroid_keras.data.batches import Batches
 from thyroid_keras.data.phantom import phantom, phantom_planes
 from thyroid_keras.data.pipeline import dataset
@@ -30,7 +30,9 @@ from thyroid_keras.data.store import PixelStore
 from thyroid_keras.folding import fold_batch_norm
 from thyroid_keras.layers import BatchNorm
 from thyroid_keras.losses import FocalTversky
+from thyroid_keras.preparation import choose_recipe
 from thyroid_keras.recipes.collaborative import targets
+from thyroid_keras.recipes.feeding import augmentation_of
 from thyroid_keras.training.backend import make_deterministic
 
 FULL = Augmentation(
@@ -98,12 +100,13 @@ def benchmark_augment208(rounds=8):
     """AG-SonoNet's augmentation of uint8 frames of 208x272 to float32: the best of several."""
     cv2.setNumThreads(1)
     frames = np.stack([s.image for s in phantom_planes(4, progress=False).samples])[..., None]
+    setting = augmentation_of(choose_recipe("ag_sononet", "paper", ()))
     rng = np.random.default_rng(0)
     seconds = []
     for _ in range(rounds):
         start = time.process_time()
         for _ in range(4):
-            augment(frames, None, AG_SONONET, rng)
+            augment(frames, None, setting, rng)
         seconds.append(time.process_time() - start)
     print(f"augmentation at 208x272: {4 * len(frames) / min(seconds):.0f} images/s")
 

@@ -6,13 +6,15 @@ from check import ramp
 from scipy import ndimage
 
 from thyroid_keras.data.augment import (
-    AG_SONONET,
     AG_SONONET_AUTHORS,
     Augmentation,
     affine_matrices,
     augment,
-    move_boxes,
 )
+from thyroid_keras.preparation import choose_recipe
+from thyroid_keras.recipes.feeding import augmentation_of
+
+AG_SONONET = augmentation_of(choose_recipe("ag_sononet", "paper", ()))
 
 
 def batch(count=4, height=48, width=64):
@@ -140,32 +142,6 @@ def test_sonography_fits_frames_that_are_not_square():
         expected = ndimage.map_coordinates(image / 255, [y, x], order=1, mode="nearest")
         np.testing.assert_allclose(pixel.ravel(), expected, atol=1e-3)
     np.testing.assert_array_equal(masks, pixels * 255 >= 127.5)
-
-
-def test_boxes_follow_the_mask():
-    size, count = (104, 136), 40
-    rng = np.random.default_rng(2)
-    boxes = np.stack(
-        [rng.integers(a, b, count) for a, b in ((30, 70), (30, 50), (8, 40), (8, 30))], 1
-    )
-    upright = Augmentation(flip_horizontal=0.5, shift_px=9, zoom=(0.8, 1.2), anisotropic_zoom=True)
-    for setting, slack in ((upright, 1.0), (AG_SONONET, 2.5)):
-        masks = np.zeros((count, *size, 1), np.uint8)
-        for mask, (left, top, width, height) in zip(masks, boxes, strict=True):
-            mask[top : top + height, left : left + width] = 255
-        _, moved = augment(masks, masks, setting, np.random.default_rng(3))
-        matrices = affine_matrices(setting, count, size, np.random.default_rng(3))
-        for box, mask in zip(move_boxes(boxes, matrices, size), moved[..., 0], strict=True):
-            rows, columns = mask.any(1).nonzero()[0], mask.any(0).nonzero()[0]
-            drawn = (columns[0], rows[0], np.ptp(columns) + 1, np.ptp(rows) + 1)
-            np.testing.assert_allclose(box, drawn, atol=slack)
-
-
-def test_boxes_end_at_the_edge():
-    still, away = np.eye(2, 3), np.array([[1.0, 0, 500], [0, 1, 0]])
-    boxes = [[10, 20, 30, 40], [-5, 0, 20, 300], [10, 20, 30, 40]]
-    moved = move_boxes(boxes, np.stack([still, still, away]), (104, 136))
-    np.testing.assert_allclose(moved, [[10, 20, 30, 40], [0, 0, 15, 104], [136, 20, 0, 40]])
 
 
 def test_equal_generators_give_equal_batches():

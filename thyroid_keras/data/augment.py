@@ -78,9 +78,7 @@ class Augmentation:
             raise ValueError(f"`fill` must be one of {tuple(FILLS)}. Received: fill={self.fill!r}")
 
 
-# of Schlemper et al. 2018, arXiv:1804.05338, Sec. 3, for 208x272; probability of a flip ours
-AG_SONONET = Augmentation(flip_horizontal=0.5, rotation_deg=25, shift_px=4, zoom=(0.7, 1.3))
-# what the authors' code does in effect: it looks for other names than its settings have
+# what the code of AG-SonoNet does in effect: it looks for other names than its settings have
 AG_SONONET_AUTHORS = Augmentation(
     flip_horizontal=0.5,
     rotation_deg=15,
@@ -155,28 +153,6 @@ def _warp_one(plane, matrix, fill, out):
     size = plane.shape[1::-1]
     source = plane.astype(np.float32)
     cv2.warpAffine(source, matrix, size, dst=out, flags=cv2.INTER_LINEAR, borderMode=FILLS[fill])
-
-
-def move_boxes(boxes, matrices, size):
-    """Returns the smallest upright boxes that hold the moved ones, cut at the picture's edge.
-
-    Args:
-        boxes: `(B, 4)`: left, top, width and height in pixels.
-        matrices: `(B, 2, 3)`, see `affine_matrices`.
-        size: `(H, W)` in pixels.
-
-    Returns:
-        float64 `(B, 4)`; width or height is 0 for what has left the picture.
-    """
-    boxes = np.asarray(boxes, np.float64)
-    first, last = boxes[:, :2] - 0.5, boxes[:, :2] + boxes[:, 2:] - 0.5  # edges, not centres
-    x, y = np.stack([first, last], axis=2).transpose(1, 0, 2)
-    corners_B34 = np.stack([x[:, [0, 1, 0, 1]], y[:, [0, 0, 1, 1]], np.ones((len(boxes), 4))], 1)
-    moved_B24 = matrices @ corners_B34
-    most = np.array(size[::-1]) - 0.5
-    first = np.clip(moved_B24.min(2), -0.5, most)
-    last = np.clip(moved_B24.max(2), -0.5, most)
-    return np.concatenate([first + 0.5, last - first], axis=1)
 
 
 def augment(images, masks, augmentation, rng, *, soft=False):

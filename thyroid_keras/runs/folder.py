@@ -210,17 +210,16 @@ class Run:
         """Returns `metrics.json` as a dict; what it lacks is a `RunError` when asked for."""
         return read_json(self.metrics, METRICS)
 
-    def read_predictions(self):
-        """Returns the rows of `predictions.csv`, all but names and split as numbers."""
-        return _numbers(read_csv(self.predictions), but=("image", "group", "split"))
-
     def write_history(self, rows):
         """Writes `history.csv`: a dict per epoch, of `phase`, `epoch` and the metrics."""
         write_csv(self.history, rows)
 
     def read_history(self):
         """Returns the rows of `history.csv`, numbers as int or float, `None` for no value."""
-        return _numbers(read_csv(self.history), but=("phase",))
+        return [
+            {k: v if k == "phase" else _number(v) for k, v in row.items()}
+            for row in read_csv(self.history)
+        ]
 
     def log(self, line):
         """Appends a line to `log.txt`, with the time."""
@@ -232,10 +231,6 @@ class Run:
                 f"{self.log_file}: cannot be written, {error.strerror}. Free space, then go on "
                 f"with `--resume`. Received: path={str(self.log_file)!r}"
             ) from error
-
-
-def _numbers(rows, but):
-    return [{k: v if k in but else _number(v) for k, v in row.items()} for row in rows]
 
 
 def _number(cell):
