@@ -157,7 +157,7 @@ def test_damaged_packs_are_refused(tmp_path):
         read_pack(path)
     for name in ("a\x1b[2J", "a" * 256):
         write_pack(path, dataclasses.replace(blobs(), class_names=("b", name)), (32, 32))
-        with pytest.raises(DataError, match="the name of a class h"):
+        with pytest.raises(DataError, match="control characters|256 characters"):
             read_pack(path)
     objects = np.array([Sample], dtype=object)
     np.savez(path, image=objects, version=1)
