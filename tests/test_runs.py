@@ -1,8 +1,10 @@
 import csv
 import datetime
+import functools
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -182,6 +184,41 @@ def test_environment_names_versions_and_code(tmp_path, monkeypatch):
     assert runs.environment("9.9")["git"] is None
     monkeypatch.setenv("PATH", "")
     assert runs.environment("9.9")["git"] is None
+
+
+FILTER = '[filter "x"]\nclean = "touch %s; cat"\n'
+PROGRAMS = {  # of a repository, which `git status` runs
+    "filter": 'printf "$FILTER" >> .git/config',
+    "included filter": 'printf "$FILTER" > .git/more; git config include.path more',
+    "hook": "git checkout -q f; touch -d yesterday f; "
+    'printf "#!/bin/sh\\ntouch $MARKER" > .git/hooks/post-index-change; chmod +x .git/hooks/*',
+    "submodule": "git clone -q . in; git add in; cd in; touch -d yesterday f; "
+    'printf "$FILTER" >> .git/config; echo "* filter=x" > .gitattributes',
+    "fetch": "git config core.repositoryformatversion 1; git config extensions.partialClone x; "
+    'git config remote.x.url .; git config remote.x.uploadpack "touch $MARKER; false"; '
+    "git config protocol.file.allow always; rm -r .git/objects/??",
+}
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="asks git")
+@pytest.mark.parametrize("kind", PROGRAMS)
+def test_no_program_of_a_repository_is_run_for_its_state(kind, tmp_path, monkeypatch):
+    marker, folder = tmp_path / "marker", tmp_path / "code"
+    folder.mkdir()
+    script = (
+        "git init -q; mkdir -p .git/hooks; git config user.name a; git config user.email a@b; "
+        'echo "* filter=x" > .gitattributes; echo 1 > f; git add f; git commit -qm x; echo 2 > f; '
+    )
+    more = {"MARKER": str(marker), "FILTER": FILTER % marker}
+    run = functools.partial(subprocess.run, cwd=folder, capture_output=True)
+    run(["sh", "-ec", script + PROGRAMS[kind]], env=os.environ | more, check=True)
+    monkeypatch.chdir(folder)
+    git = runs.environment()["git"]
+    assert len(git["commit"]) == 40 and not marker.exists()
+    if "filter" in kind:
+        assert git["dirty"] is None  # not known, rather than wrong
+    run(["git", "status"])
+    assert marker.exists(), "else nothing was tested"
 
 
 def test_a_folder_in_which_nothing_was_written_goes_again(tmp_path):

@@ -101,9 +101,9 @@ def machine(config):
     git = found.get("git")
     code = "not under version control"
     if git:
-        code = f"commit {git.get('commit')}" + (
-            ", with changes not committed" if git.get("dirty") else ""
-        )
+        dirty = git.get("dirty")
+        changes = ", perhaps with changes" if dirty is None else ", with changes not committed"
+        code = f"commit {git.get('commit')}" + ("" if dirty is False else changes)
     versions = found.get("versions") or {}
     return section(
         "Machine and code",

@@ -30,7 +30,8 @@ def environment(version=None):
     Returns:
         Dict of `"versions"` (name -> str), `"platform"`, `"cpu"`, `"cores"` (usable by this
         process), `"gpus"` (list of str), `"git"` (`{"commit", "dirty"}` of the current
-        directory, or `None`) and `"command"`.
+        directory, or `None`; `dirty` is `None` where it cannot be asked safely) and
+        `"command"`.
     """
     versions = {
         "thyroid-keras": version or _version(("thyroid-keras",)),
@@ -106,14 +107,27 @@ def _git_state():
     commit = _git("rev-parse", "HEAD")
     if not commit:
         return None
-    return {"commit": commit, "dirty": bool(_git("status", "--porcelain"))}
+    # changes in a submodule are asked of a git of its own, which runs the filters of its own
+    status = _git("status", "--porcelain", "--ignore-submodules=dirty") if _is_harmless() else None
+    return {"commit": commit, "dirty": None if status is None else bool(status)}
+
+
+def _is_harmless():
+    """Whether the repository brings no filters, which are programs that `status` would run."""
+    entries = _git("config", "--list", "--name-only", "--show-scope")
+    if not entries:
+        return False
+    own = ("local\tfilter.", "worktree\tfilter.")
+    return not any(entry.startswith(own) for entry in entries.splitlines())
 
 
 def _git(*arguments):
+    """What git says; `None` where it fails. It runs no program that a repository names."""
     try:
         done = subprocess.run(
-            # a repository's own file-system monitor would be run as a program
-            ["git", "-c", "core.fsmonitor=false", *arguments],
+            # without the lock no index is written, after which a hook would run
+            ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", *arguments],
+            env=os.environ | {"GIT_ALLOW_PROTOCOL": ""},  # nor are missing objects fetched
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -122,5 +136,5 @@ def _git(*arguments):
             check=True,
         )
     except (OSError, subprocess.SubprocessError):
-        return ""
+        return None
     return done.stdout.strip()
