@@ -19,7 +19,7 @@ from PIL import Image
 from tables import blobs, write_folder
 
 import thyroid_keras as tk
-from thyroid_keras import evaluate, predict
+from thyroid_keras import evaluate, export, predict
 from thyroid_keras.loading import ModelError, _inspect, float32_twin
 from thyroid_keras.runs import Run, RunError, write_csv, write_json
 
@@ -321,6 +321,7 @@ def run_folder(tmp_path_factory, model_file):
 
 
 def changed(path, *names, value):
+    """Changes an entry of a JSON file; `None` removes it."""
     content = json.loads(path.read_text())
     inner = content
     for name in names[:-1]:
@@ -352,6 +353,21 @@ HOSTILE = {
     "no source": lambda r: changed(r.config, "data", "source", value=None),
     "source a list": lambda r: changed(r.config, "data", "source", value=["x"]),
     "path a number": lambda r: changed(r.config, "data", "source", "path", value=5),
+    "classes of one name": lambda r: changed(r.config, "data", "class_names", value=["a", "a"]),
+    "class of half a letter": lambda r: changed(
+        r.config, "data", "class_names", value=["a", "\ud800"]
+    ),
+    "a class too many": lambda r: changed(r.config, "data", "class_names", value=["a", "b", "c"]),
+    "borders a number": lambda r: changed(r.config, "recipe", "borders", value=5),
+    "borders of a long name": lambda r: changed(r.config, "recipe", "borders", value="x" * 500),
+    "views unknown": lambda r: changed(r.config, "recipe", "views", value=5),
+    "shape of two": lambda r: changed(r.config, "image_shape", value=[1, 2]),
+    "seed below 0": lambda r: changed(r.config, "seed", value=-1),
+    "seed of the split below 0": lambda r: changed(r.config, "data", "source", "seed", value=-1),
+    "format unknown": lambda r: changed(r.config, "data", "source", "format", value="zzz"),
+    "on_bad unknown": lambda r: changed(r.config, "data", "source", "on_bad", value="zzz"),
+    "no patients": lambda r: changed(r.config, "recipe", "phantom_patients", value=0),
+    "leak of text": lambda r: changed(r.config, "recipe", "phantom_text_leak", value="x"),
     "versions a list": lambda r: changed(r.config, "environment", "versions", value=["x"]),
     "split a web page": lambda r: r.split.write_text("<html>"),
     "split of NUL": lambda r: r.split.write_bytes(bytes(1000)),
@@ -373,6 +389,16 @@ ANSWERS = {
     "threshold of text": lambda r: changed(r.metrics, "threshold", value="0.5"),
     "threshold no number": lambda r: r.metrics.write_text('{"threshold": NaN}'),
     "no threshold": lambda r: changed(r.metrics, "threshold", value=None),
+    "threshold null": lambda r: r.metrics.write_text('{"threshold": null}'),
+    "interval of text": lambda r: changed(r.metrics, "dice", value={"value": 1, "ci95": "ab"}),
+    "a class too many": lambda r: changed(r.config, "data", "class_names", value=["a", "b", "c"]),
+    "a class too few": lambda r: changed(r.config, "data", "class_names", value=["a"]),
+    "classes of one name": lambda r: changed(r.config, "data", "class_names", value=["a", "a"]),
+    "class of half a letter": lambda r: changed(
+        r.config, "data", "class_names", value=["a", "\ud800"]
+    ),
+    "borders a number": lambda r: changed(r.config, "recipe", "borders", value=5),
+    "views unknown": lambda r: changed(r.config, "recipe", "views", value=5),
     "segmentation a list": lambda r: changed(r.metrics, "segmentation", value=[0.5]),
     "deep nesting": lambda r: r.metrics.write_text(DEEP),
     "a model with a Lambda": lambda r: pack(
@@ -388,6 +414,13 @@ def test_a_hostile_run_folder_is_refused_by_predict(attack, run_folder, tmp_path
     out = tmp_path / "out.csv"
     fails(predict.main, [run.folder, run_folder.parent / "picture.png", "--out", out], capsys)
     assert not out.exists() and not (run.folder / "marker").exists()
+
+
+def test_a_class_that_the_model_does_not_tell_apart_is_not_exported(run_folder, tmp_path, capsys):
+    run = Run(shutil.copytree(run_folder, tmp_path / "run"))
+    ANSWERS["a class too many"](run)
+    said = fails(export.main, [run.folder, "--to", tmp_path / "versions"], capsys)
+    assert "config.json: names 3 classes" in said and not (tmp_path / "versions").exists()
 
 
 def test_the_run_folder_is_good_before_it_is_spoilt(run_folder, tmp_path):

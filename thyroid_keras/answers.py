@@ -40,6 +40,11 @@ def mask_of(outputs):
     return None if mask is None else mask[..., 0]
 
 
+def num_classes(model):
+    """Returns how many classes a `keras.Model` tells apart."""
+    return label_of(model.output).shape[-1]
+
+
 def array_of(outputs, name):
     """The output of that name as a NumPy array, or `None`."""
     if isinstance(outputs, dict) and name in outputs:

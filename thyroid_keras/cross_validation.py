@@ -8,6 +8,7 @@ import os
 import keras
 
 from thyroid_keras import experiment
+from thyroid_keras.answers import num_classes
 from thyroid_keras.borders import borders_in, keep_network
 from thyroid_keras.evaluation import evaluate_table
 from thyroid_keras.loading import load
@@ -18,6 +19,7 @@ from thyroid_keras.pooling import fold_run, pool
 from thyroid_keras.preparation import check_same, choose_recipe, recipe_of, run_problems
 from thyroid_keras.runs import (
     Run,
+    classes_of,
     default_folder,
     environment,
     read_csv,
@@ -142,6 +144,7 @@ def evaluate(folder, *, data=None, say=print):
             set_precision("float32")
             write_json(other.config, describe_other(config, data, table))
             model, thresholds = load(run.folder), _thresholds(run.read_metrics())
+            classes_of(run, num_classes(model))
             found = evaluate_table(other, model, table, thresholds, seed=config["seed"])
         for line in conclusion(found, other):
             say(line)

@@ -7,7 +7,8 @@ import os
 
 import keras
 
-from thyroid_keras.borders import borders_in, keep_network
+from thyroid_keras.answers import num_classes
+from thyroid_keras.borders import borders_in, finds_borders, keep_network
 from thyroid_keras.loading import float32_twin, load
 from thyroid_keras.narration import conclusion, introduction
 from thyroid_keras.other_data import describe_other, evaluation_folder, other_table
@@ -26,6 +27,7 @@ from thyroid_keras.run_evaluation import evaluate_run
 from thyroid_keras.runs import (
     Run,
     atomic,
+    classes_of,
     default_folder,
     environment,
     way_on,
@@ -193,7 +195,10 @@ def evaluate(folder, *, data=None, say=print):
 def _judge(run, folder, splits, config, say):
     with own_session():
         set_precision("float32")
-        found = evaluate_run(run, load(folder), splits, seed=config["seed"])
+        model = load(folder)
+        if not finds_borders(model):
+            classes_of(Run(folder), num_classes(model))
+        found = evaluate_run(run, model, splits, seed=config["seed"])
     for line in conclusion(found, run):
         say(line)
     return found

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from thyroid_keras.answers import class_probabilities
+from thyroid_keras.answers import class_probabilities, num_classes
 from thyroid_keras.data.augment import GREY_LEVEL
 from thyroid_keras.data.boxes import move_box
 from thyroid_keras.data.decode import decode
@@ -30,7 +30,15 @@ from thyroid_keras.explain import (
 from thyroid_keras.inspection import open_pictures, stem
 from thyroid_keras.loading import load
 from thyroid_keras.metrics import decide
-from thyroid_keras.runs import Run, RunError, require_writable, write_png, write_text
+from thyroid_keras.runs import (
+    Run,
+    RunError,
+    classes_of,
+    require_writable,
+    threshold_of,
+    write_png,
+    write_text,
+)
 
 NAMES = {"cam": "class map", "gradcam": "Grad-CAM"}
 METHODS = ("attention", *NAMES)
@@ -132,15 +140,14 @@ def _viewers(folders, images, method, layer):
         if problem := _no_maps(model, method, layer):
             problems.append(f"{run.folder}: {config['arch']} {problem}")
             continue
-        class_names = config["data"]["class_names"]
-        store = open_pictures(images, model, class_names, run)
-        found = run.read_metrics() if run.metrics.exists() else {}
+        store = open_pictures(images, model, config["data"]["class_names"], run)
+        class_names = classes_of(run, num_classes(model))
         viewers.append(
             Viewer(
                 prefix=prefix,
                 model=model,
                 class_names=class_names,
-                threshold=found.get("threshold", 0.5),
+                threshold=threshold_of(run, len(class_names)) if run.metrics.exists() else 0.5,
                 store=store,
             )
         )

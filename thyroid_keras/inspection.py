@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from thyroid_keras.answers import num_classes
 from thyroid_keras.borders import border_remover, borders_in, finds_borders, with_borders
 from thyroid_keras.calcifications import rows_of, survey, with_numbers
 from thyroid_keras.data.frames import open_paths
@@ -16,7 +17,15 @@ from thyroid_keras.loading import load
 from thyroid_keras.metrics import decide
 from thyroid_keras.prediction import input_size
 from thyroid_keras.prediction import predict as predict_store
-from thyroid_keras.runs import Run, RunError, require_writable, write_csv, write_png
+from thyroid_keras.runs import (
+    Run,
+    RunError,
+    classes_of,
+    require_writable,
+    threshold_of,
+    write_csv,
+    write_png,
+)
 
 
 def predict(folder, images, *, out="predictions.csv", say=print):
@@ -43,14 +52,14 @@ def predict(folder, images, *, out="predictions.csv", say=print):
     require_writable(out)
     run = Run.open(folder, "model", "metrics")
     model = fold_batch_norm(load(folder))
-    class_names = run.read_config()["data"]["class_names"]
-    found = run.read_metrics()
-    store = open_pictures(images, model, class_names, run)
-    mask_threshold = found.get("segmentation", {}).get("threshold", 0.5)
+    store = open_pictures(images, model, run.read_config()["data"]["class_names"], run)
+    class_names = classes_of(run, num_classes(model))
+    threshold = threshold_of(run, len(class_names))
+    mask_threshold = run.read_metrics().get("segmentation", {}).get("threshold", 0.5)
     masks = Path(f"{os.path.splitext(out)[0]}_masks")
     rows, surveys = [], []
     for batch in predict_store(model, store):
-        decided = decide(batch.probabilities, found["threshold"])
+        decided = decide(batch.probabilities, threshold)
         for row, i in enumerate(batch.indices):
             name = store.table.samples[i].name
             rows.append({"image": name, "predicted": class_names[decided[row]]})

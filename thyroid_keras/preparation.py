@@ -59,6 +59,9 @@ def recipe_of(config):
             "A run of bottleneck features is judged once, out of fold, when it is made; `predict`, "
             f"`compare` and `export` take it. Received: arch={config['arch']!r}"
         )
+    format = config["data"]["source"].get("format")
+    if format not in (None, *FORMATS):
+        raise RunError(f"{config.path}: no such format, restore it. Received: {format=!r:.40}")
     # unchecked: weights that a training began with need not be there any more
     recipe = choose_recipe(config["arch"], config["scale"], (), check=False)
     reading = {name: config["recipe"][name] for name in READING if name in config["recipe"]}
@@ -94,22 +97,17 @@ def read_table(source, recipe):
 
 def _simulate(target, recipe, seed):
     if target not in PHANTOMS:
-        raise DataError(
-            [
-                f"phantom: has no such labels; choose among {', '.join(PHANTOMS)}. "
-                f"Received: target={target!r}"
-            ]
-        )
+        known = ", ".join(PHANTOMS)
+        raise DataError([f"phantom: has no such labels; choose among {known}. Received: {target=}"])
     more = {"typicality": recipe.phantom_typicality} if target == "malignancy" else {}
     if recipe.phantom_text_leak:
         if target not in LEAKING:
-            raise DataError(
-                [
-                    f"phantom: no words can be burned into it for these labels; choose among "
-                    f"{', '.join(LEAKING)}. Received: target={target!r}, "
-                    f"phantom_text_leak={recipe.phantom_text_leak}"
-                ]
+            fault = (
+                f"phantom: no words can be burned into it for these labels; choose among "
+                f"{', '.join(LEAKING)}. Received: target={target!r}, "
+                f"phantom_text_leak={recipe.phantom_text_leak}"
             )
+            raise DataError([fault])
         more |= {"border": True, "text": True, "text_leak": recipe.phantom_text_leak}
     return PHANTOMS[target](recipe.phantom_patients, views=recipe.phantom_views, seed=seed, **more)
 

@@ -1,6 +1,7 @@
 """Which removal a run asks for, and how a trained network does it."""
 
 import dataclasses
+import os
 import threading
 from pathlib import Path
 
@@ -79,7 +80,7 @@ def border_remover(how):
         return None
     if how == "classical":
         return remove_classical
-    if not Path(how).exists():
+    if not os.path.exists(how):  # which takes any text
         raise ModelError(
             f"{how}: no such file. Borders are removed by `classical`, or by the run folder or "
             f".keras file of a border_unet, or not (`none`). Received: borders={how!r}"

@@ -4,12 +4,21 @@ from pathlib import Path
 
 import keras
 
+from thyroid_keras.answers import num_classes
 from thyroid_keras.explain import constant_maps
 from thyroid_keras.litert.card import describe, file_name, page_card, sentence, write_readme
 from thyroid_keras.litert.network import device_network
 from thyroid_keras.litert.pictures import read_pictures
 from thyroid_keras.loading import load
-from thyroid_keras.runs import Run, RunError, write_bytes, write_json, write_text
+from thyroid_keras.runs import (
+    Run,
+    RunError,
+    classes_of,
+    threshold_of,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from thyroid_keras.serving.card import model_card
 from thyroid_keras.serving.exportable import check_exportable, model_name
 from thyroid_keras.serving.versions import check_target, publish
@@ -49,13 +58,14 @@ def export(folder, *, to=None, calibration=None, say=print):
     to = Path(to or Path("saved_models") / f"{model_name(config)}_litert")
     check_target(to)
     model = load(folder)
+    threshold = threshold_of(run, len(classes_of(run, num_classes(model))))
     network = device_network(model)
     pictures = read_pictures(run, model, calibration)
     say(f"Exporting {config['arch']} of {run.folder} …")
     # only now: TensorFlow is not installed where Keras runs on JAX alone
     from thyroid_keras.litert.page import write_page
 
-    contents, trials = _convert(run, network, pictures, metrics["threshold"])
+    contents, trials = _convert(run, network, pictures, threshold)
     card = describe(model_card(config, metrics, model), network, pictures, trials)
     page = write_page(page_card(card, constant_maps(model)), contents["float32"])
 

@@ -1,5 +1,6 @@
 """The run folder: what is in it, atomic writes, reading it back."""
 
+from thyroid_keras.runs.classes import classes_of, threshold_of
 from thyroid_keras.runs.environment import command_line, environment, way_on
 from thyroid_keras.runs.files import (
     RunError,
@@ -22,6 +23,7 @@ __all__ = [
     "Run",
     "RunError",
     "atomic",
+    "classes_of",
     "command_line",
     "default_folder",
     "environment",
@@ -31,6 +33,7 @@ __all__ = [
     "read_csv",
     "read_json",
     "require_writable",
+    "threshold_of",
     "unwritable",
     "way_on",
     "write_bytes",

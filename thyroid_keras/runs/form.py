@@ -1,33 +1,78 @@
 """What the JSON files of a run hold; a run folder may come from a stranger."""
 
 import math
+import re
 
 TEXT, WHOLE, NUMBER = (str,), (int,), (int, float)
-MAYBE_TEXT, MAYBE_WHOLE, MAYBE_NUMBER = (str, type(None)), (int, type(None)), (*NUMBER, type(None))
+MAYBE_TEXT, MAYBE_NUMBER = (str, type(None)), (*NUMBER, type(None))
 ANY = (object,)
 EACH = ""  # in a form: the name of every other entry
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
-FIGURE = {"value": MAYBE_NUMBER, "reason": TEXT}
+
+def within(low, high=math.inf):
+    """Returns the form of a number in [low, high]; a whole one where `low` is an int."""
+    kind = WHOLE if isinstance(low, int) else NUMBER
+    return lambda value: not misfits(value, kind) and low <= value <= high
+
+
+def maybe(form):
+    """Returns the form of what is either null or of a form."""
+    return lambda value: value is None or not misfits(value, form)
+
+
+def one_of(*choices):
+    """Returns the form of a text among `choices`."""
+    return lambda value: isinstance(value, str) and value in choices
+
+
+def are_classes(value):
+    """Whether a value is a list of names, of which each prints and is no other's."""
+    if misfits(value, [TEXT]) or any(map(_UNPRINTABLE.search, value)):
+        return False
+    return len(set(value)) == len(value)
+
+
+def is_shape(value):
+    """Whether a value is height, width and channels."""
+    return not misfits(value, [within(1)]) and len(value) == 3
+
+
+def is_interval(value):
+    """Whether a value is two numbers."""
+    return not misfits(value, [NUMBER]) and len(value) == 2
+
+
+SEED = within(0, 2**32 - 1)  # NumPy takes no others
+FIGURE = {
+    "value": MAYBE_NUMBER,
+    "reason": TEXT,
+    "ci95": maybe(is_interval),
+    "ci95_groups": maybe(is_interval),
+}
 CONFIG = {
     "arch": TEXT,
     "scale": TEXT,
-    "seed": WHOLE,
+    "seed": SEED,
     "precision": TEXT,
-    "image_shape": [WHOLE],
+    "image_shape": is_shape,
     "command": TEXT,
     "parameters": WHOLE,
     "seconds": NUMBER,
     "finished": (bool,),
     "recipe": {
-        "phantom_patients": WHOLE,
-        "phantom_views": WHOLE,
-        "phantom_typicality": NUMBER,
+        "phantom_patients": within(1),
+        "phantom_views": within(1),
+        "phantom_typicality": within(0.0),
+        "phantom_text_leak": within(0.0, 1),
+        "borders": TEXT,
+        "views": one_of("keep", "split"),
         EACH: ANY,
     },
     "data": {
         "name": TEXT,
         "target": MAYBE_TEXT,
-        "class_names": [TEXT],
+        "class_names": are_classes,
         "group_unit": TEXT,
         "mask_source": MAYBE_TEXT,
         "notes": [TEXT],
@@ -35,10 +80,10 @@ CONFIG = {
             "path": MAYBE_TEXT,
             "format": MAYBE_TEXT,
             "target": MAYBE_TEXT,
-            "seed": MAYBE_WHOLE,
-            "on_bad": MAYBE_TEXT,
-            "folds": MAYBE_WHOLE,
-            "fold": MAYBE_WHOLE,
+            "seed": maybe(SEED),
+            "on_bad": one_of("fail", "skip"),
+            "folds": maybe(within(2)),
+            "fold": maybe(within(0)),
             "augment_before_split": (bool,),
         },
     },
@@ -100,8 +145,9 @@ def misfits(value, form, name="the file"):
 
     Args:
         value: what JSON held.
-        form: a tuple of types; a list of one form, for lists; or a dict of forms by
-            name, `EACH` standing for all others.
+        form: a tuple of types; a function that says whether a value is of the form; a
+            list of one form, for lists; or a dict of forms by name, `EACH` standing for
+            all others.
         name: what to call `value`.
     """
     if isinstance(form, dict):
@@ -113,6 +159,8 @@ def misfits(value, form, name="the file"):
         if not isinstance(value, list):
             return [f"{name} is no list"]
         return [m for item in value for m in misfits(item, form[0], name)][:5]
+    if callable(form):
+        return [] if form(value) else [f"{name} is {value!r:.40}"]
     if not isinstance(value, form) or (isinstance(value, bool) and not {bool, object} & set(form)):
         return [f"{name} is {value!r:.40}"]
     if isinstance(value, float) and not math.isfinite(value):

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from PIL import Image
 
+from thyroid_keras.answers import num_classes
 from thyroid_keras.borders import border_remover, borders_in
 from thyroid_keras.data.augment import GREY_LEVEL
 from thyroid_keras.data.borders.screens import compose
@@ -15,7 +16,14 @@ from thyroid_keras.data.samples import Sample
 from thyroid_keras.folding import fold_batch_norm
 from thyroid_keras.loading import float32_twin, load
 from thyroid_keras.prediction import class_probabilities, input_size
-from thyroid_keras.runs import Run, RunError, write_json, write_text
+from thyroid_keras.runs import (
+    Run,
+    RunError,
+    classes_of,
+    threshold_of,
+    write_json,
+    write_text,
+)
 from thyroid_keras.serving.card import model_card
 from thyroid_keras.serving.exportable import check_exportable, model_name
 from thyroid_keras.serving.page import card_page
@@ -60,6 +68,8 @@ def export(folder, *, to=None, say=print):
     to = Path(to or Path("saved_models") / model_name(config))
     check_target(to)
     model = float32_twin(load(folder))
+    class_names = classes_of(run, num_classes(model))
+    threshold = threshold_of(run, len(class_names))
     recipe = config.get("recipe") or {}
     clean = border_remover(borders_in(run, recipe.get("borders", "none")))
 
@@ -71,9 +81,7 @@ def export(folder, *, to=None, say=print):
         from thyroid_keras.serving.signatures import write_signatures
 
         segmentation = metrics.get("segmentation") or {}
-        thresholds = metrics["threshold"], segmentation.get("threshold", 0.5)
-        class_names = config["data"]["class_names"]
-        known = class_names, *thresholds, clean
+        known = class_names, threshold, segmentation.get("threshold", 0.5), clean
         signatures.update(write_signatures(path, fold_batch_norm(model), *known))
         card = model_card(config, metrics, model) | {"signatures": signatures}
         write_json(path / CARD, card)

@@ -3,7 +3,7 @@
 from thyroid_keras.inspection import open_pictures
 from thyroid_keras.loading import load as load_network
 from thyroid_keras.metrics import decide
-from thyroid_keras.runs import Run, require_writable, write_csv
+from thyroid_keras.runs import Run, require_writable, threshold_of, write_csv
 from thyroid_keras.transfer.experiment import CLASSIFIER, NETWORK
 from thyroid_keras.transfer.features import features_of
 from thyroid_keras.transfer.svm import load
@@ -36,7 +36,8 @@ def predict(folder, images, *, out="predictions.csv", say=print):
     network, fitted = load_network(run.folder / NETWORK), load(run.folder / CLASSIFIER)
     store = open_pictures(images, network, fitted.class_names, run)
     probabilities = fitted.probabilities(features_of(network, store, "Predicting"))
-    decided = decide(probabilities, run.read_metrics()["threshold"])  # as an export does
+    threshold = threshold_of(run, len(fitted.class_names))
+    decided = decide(probabilities, threshold)  # as an export does
     rows = [
         {"image": store.table.samples[i].name, "predicted": fitted.class_names[decided[i]]}
         | {f"p_{n}": p for n, p in zip(fitted.class_names, probabilities[i], strict=True)}
