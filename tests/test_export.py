@@ -322,6 +322,15 @@ def test_an_export_that_fails_leaves_nothing(tmp_path):
     assert [path.name for path in (tmp_path / "model").iterdir()] == [".lock"]
 
 
+def test_a_link_in_place_of_the_lock_is_not_written_through(tmp_path):
+    (tmp_path / "victim").write_text("years of work")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / ".lock").symlink_to(tmp_path / "victim")
+    with pytest.raises(RunError, match="no version can be written there"):
+        publish(tmp_path / "model", lambda path: None)
+    assert (tmp_path / "victim").read_text() == "years of work"
+
+
 KILLED = """
 import os, random, shutil, signal, sys, time
 from thyroid_keras.serving.versions import publish

@@ -16,6 +16,7 @@ from thyroid_keras.runs.files import (
     write_text,
 )
 from thyroid_keras.runs.folder import Run, default_folder
+from thyroid_keras.runs.lock import take_lock
 from thyroid_keras.runs.pictures import write_png
 from thyroid_keras.runs.writable import require_writable, unwritable
 
@@ -33,6 +34,7 @@ __all__ = [
     "read_csv",
     "read_json",
     "require_writable",
+    "take_lock",
     "threshold_of",
     "unwritable",
     "way_on",

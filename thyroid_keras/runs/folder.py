@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-import fcntl
 import os
 import pathlib
 
@@ -16,6 +15,7 @@ from thyroid_keras.runs.files import (
     write_csv,
 )
 from thyroid_keras.runs.form import CONFIG, METRICS
+from thyroid_keras.runs.lock import LOCK, take_lock
 
 MIN_FREE = 32 * 2**20  # bytes; with less not even a small run is written to its end
 
@@ -64,9 +64,6 @@ class Run:
     @classmethod
     def create(cls, folder, *, resume=False):
         """Makes the folder, and keeps all others from writing in it until `close`.
-
-        The operating system drops the lock with the process, so a killed run leaves no
-        stale one.
 
         Args:
             folder: path; parents are made.
@@ -136,9 +133,8 @@ class Run:
         return [value for value in vars(self).values() if isinstance(value, pathlib.Path)]
 
     def _take_lock(self):
-        self._lock = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = take_lock(self.folder)
         except BlockingIOError:
             raise RunError(
                 f"{self.folder}: another run is writing there. Wait for it, or choose another "
@@ -196,9 +192,9 @@ class Run:
 
     def __exit__(self, *_):
         with contextlib.suppress(OSError):  # somebody removed the folder meanwhile
-            if [path.name for path in self.folder.iterdir()] == [".lock"]:
+            if [path.name for path in self.folder.iterdir()] == [LOCK]:
                 # nothing came of it, and only the holder of the lock gets here
-                (self.folder / ".lock").unlink()
+                (self.folder / LOCK).unlink()
                 self.folder.rmdir()
         self.close()
 

@@ -1,16 +1,14 @@
 """Numbered versions of a model, each there as a whole or not at all."""
 
 import contextlib
-import fcntl
 import os
 import secrets
 import shutil
 from pathlib import Path
 
-from thyroid_keras.runs import RunError
+from thyroid_keras.runs import RunError, take_lock
 
-# neither is a number, so no server takes it for a version
-_LOCK, _UNFINISHED = ".lock", ".unfinished-"
+_UNFINISHED = ".unfinished-"  # no number, so no server takes it for a version; nor is .lock
 
 
 def check_target(folder):
@@ -49,7 +47,7 @@ def publish(folder, write):
     check_target(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder / _LOCK):
+        with _locked(folder):
             for left in folder.glob(f"{_UNFINISHED}*"):
                 shutil.rmtree(left)
             unfinished = folder / f"{_UNFINISHED}{secrets.token_hex(4)}"
@@ -76,10 +74,12 @@ def _unwritable(folder, reason):
 
 
 @contextlib.contextmanager
-def _locked(path):
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+def _locked(folder):
+    lock = take_lock(folder, wait=True)
+    try:
         yield
+    finally:
+        os.close(lock)
 
 
 def _latest(folder):
