@@ -1,5 +1,6 @@
 import csv
 import datetime
+import fcntl
 import functools
 import json
 import os
@@ -81,6 +82,19 @@ def test_the_second_run_in_a_folder_is_refused_until_the_first_is_killed(tmp_pat
     with Run.create(tmp_path / "run"), pytest.raises(RunError, match="another run"):
         Run.create(tmp_path / "run")
     Run.create(tmp_path / "run").close()
+
+
+def test_a_lock_that_its_holder_removes_meanwhile_is_none(tmp_path, monkeypatch):
+    flock = fcntl.flock
+
+    def after_the_holder_left(*arguments):
+        monkeypatch.setattr(fcntl, "flock", flock)
+        (tmp_path / "run" / ".lock").unlink()
+        flock(*arguments)
+
+    monkeypatch.setattr(fcntl, "flock", after_the_holder_left)
+    with Run.create(tmp_path / "run"), pytest.raises(RunError, match="another run is writing"):
+        Run.create(tmp_path / "run")
 
 
 def test_open_says_what_is_missing(tmp_path):
