@@ -97,6 +97,13 @@ def test_data_that_is_gone_is_said(run_folder, tmp_path, capsys):
     assert not (tmp_path / "model").exists()
 
 
+def test_a_run_without_its_split_is_refused_and_not_written_to(run_folder, tmp_path, capsys):
+    folder = shutil.copytree(run_folder, tmp_path / "run")
+    (folder / "split.csv").unlink()
+    said = wrong([folder, "--format", "litert", "--to", tmp_path / "model"], capsys)
+    assert "split.csv missing" in said and not (folder / "split.csv").exists()
+
+
 @pytest.mark.slow
 def test_given_pictures_calibrate_instead(run_folder, tmp_path):
     folder = without_data(run_folder, tmp_path)

@@ -10,6 +10,7 @@ from thyroid_keras.data.store import PixelStore
 from thyroid_keras.inspection import open_pictures
 from thyroid_keras.prediction import input_size
 from thyroid_keras.preparation import recipe_of, split_data
+from thyroid_keras.runs import Run
 
 CALIBRATION, TRIAL = 128, 200  # at the most
 
@@ -43,6 +44,7 @@ def read_pictures(run, model, calibration=None):
         `Pictures`.
 
     Raises:
+        RunError: if the run's own are wanted and its `split.csv` is missing.
         DataError: with everything that is wrong with them.
     """
     config = run.read_config()
@@ -55,6 +57,7 @@ def read_pictures(run, model, calibration=None):
     try:
         if "bottleneck" in config:
             return _of_folds(model, config)
+        Run.open(run.folder, "split")  # else it would be made anew, in a folder that is only read
         splits = split_data(run, config["data"]["source"], recipe_of(config), config["seed"])
     except DataError as error:
         ways = (
