@@ -188,6 +188,28 @@ def test_predict_agrees_with_the_run_and_reads_odd_pictures(run_folder, data, tm
     assert set(np.unique(np.asarray(Image.open(masks[0])))) <= {0, 255}
 
 
+def test_masks_of_a_former_call_make_way(run_folder, tmp_path):
+    names = [*"abc", "x" * 240]
+    for name in names:
+        Image.new("L", (40, 30), 90).save(tmp_path / f"{name}.png")
+    out, masks = tmp_path / "p.csv", tmp_path / "p_masks"
+    for wanted in (names, names[2:]):
+        images = [str(tmp_path / f"{name}.png") for name in wanted]
+        predict.main([str(run_folder), *images, "--out", str(out)])
+        found = {path.name for path in masks.glob("*.png")}
+        assert {row["mask"] for row in read_csv(out)} == found and len(found) == len(wanted)
+        (masks / "notes.txt").touch()
+    assert (masks / "notes.txt").exists()
+
+
+def test_a_file_in_place_of_the_masks_is_found_before_the_work(run_folder, tmp_path, capsys):
+    Image.new("L", (40, 30), 90).save(tmp_path / "a.png")
+    (tmp_path / "p_masks").write_text("years of work")
+    said = fails(predict.main, [run_folder, tmp_path, "--out", tmp_path / "p.csv"], capsys)
+    assert "p_masks" in said and "Choose another path" in said
+    assert sorted(os.listdir(tmp_path)) == ["a.png", "p_masks"]
+
+
 def test_explain_draws_every_gate(run_folder, data, tmp_path):
     image = next(data.rglob("blob002.png"))
     explain_command.main([str(run_folder), str(image), "--out", str(tmp_path / "maps")])

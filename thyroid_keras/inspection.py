@@ -1,6 +1,7 @@
 """A trained model on somebody's pictures: opening them, and what `predict` does."""
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,9 @@ from thyroid_keras.runs import (
     write_png,
 )
 
+MASK_NAME = re.compile(r"\d{4,}_.*_mask\.png", re.DOTALL)
+LONGEST = 200  # bytes of the name of a picture; a file's may have 255
+
 
 def predict(folder, images, *, out="predictions.csv", say=print):
     """Predicts pictures: a CSV row each, and a mask each where the network draws one.
@@ -38,7 +42,7 @@ def predict(folder, images, *, out="predictions.csv", say=print):
             models the mean, and their SD), and the share of the picture inside the mask.
             Masks (0 and 255, of the network's size) go into a folder of the same name
             ending in `_masks`, and what `calcifications.measure` finds in them into a CSV
-            ending in `_calcifications.csv`.
+            ending in `_calcifications.csv`. What a former call left there is replaced.
         say: function of one line of text.
 
     Returns:
@@ -57,6 +61,9 @@ def predict(folder, images, *, out="predictions.csv", say=print):
     threshold = threshold_of(run, len(class_names))
     mask_threshold = run.read_metrics().get("segmentation", {}).get("threshold", 0.5)
     masks = Path(f"{os.path.splitext(out)[0]}_masks")
+    measured = f"{os.path.splitext(out)[0]}_calcifications.csv"
+    if isinstance(model.output, dict) and "mask" in model.output:
+        require_writable(masks / "mask.png", measured)
     rows, surveys = [], []
     for batch in predict_store(model, store):
         decided = decide(batch.probabilities, threshold)
@@ -76,9 +83,9 @@ def predict(folder, images, *, out="predictions.csv", say=print):
             surveys += survey(batch, store, mask_threshold)
     rows = with_numbers(rows, surveys)
     write_csv(out, rows)
+    _remove_masks(masks, but={row.get("mask") for row in rows})
     say(f"{len(rows)} pictures predicted: {out}")
     if surveys:
-        measured = f"{os.path.splitext(out)[0]}_calcifications.csv"
         write_csv(measured, rows_of(surveys, store.table))
         say(f"Masks: {masks}/; their calcifications: {measured}")
     return rows
@@ -120,4 +127,14 @@ def open_pictures(paths, model, class_names, run):
 
 def stem(name, index):
     """A file name that no two pictures share."""
-    return f"{index + 1:04d}_{os.path.splitext(os.path.basename(name))[0]}"
+    base = os.path.splitext(os.path.basename(name))[0]
+    while len(os.fsencode(base)) > LONGEST:
+        base = base[:-1]
+    return f"{index + 1:04d}_{base}"
+
+
+def _remove_masks(folder, but):
+    """Removes the masks of a former call, which no row names any more."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name not in but and MASK_NAME.fullmatch(path.name) and path.is_file():
+            path.unlink()
