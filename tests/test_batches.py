@@ -1,6 +1,7 @@
 """Pixel store, batches, tf.data pipeline and pack: the same pixels by every road."""
 
 import dataclasses
+import os
 import resource
 from pathlib import Path
 
@@ -142,6 +143,18 @@ def test_pack_round_trip(tmp_path, masks):
         np.testing.assert_array_equal(one.image, other.image)
         assert (one.mask is None) == (other.mask is None)
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_pack_is_written_as_a_whole_with_the_usual_permissions(tmp_path, monkeypatch):
+    write_pack(tmp_path / "data.npz", blobs(), (32, 32))
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "data.npz").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    before = (tmp_path / "data.npz").read_bytes()
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(DataError, match="data.npz: cannot be written .disk full."):
+        write_pack(tmp_path / "data.npz", blobs(seed=1), (32, 32))
+    assert (tmp_path / "data.npz").read_bytes() == before
+    assert sorted(os.listdir(tmp_path)) == ["data.npz", "plain"]
 
 
 def test_damaged_packs_are_refused(tmp_path):

@@ -12,6 +12,7 @@ LOW = {
     "layers",
     "losses",
     "metrics",
+    "replacing",
     "runs",
     "spelling",
     "weight_files",
@@ -22,10 +23,11 @@ LEARNING = {"archs", "data", "explain", "loading", "recipes", "training"}
 MAY_IMPORT = {
     **{part: set() for part in LOW},
     "folding": {"layers"},
+    "runs": {"replacing"},
     "archs": {"layers", "loading", "spelling", "weight_files"},  # to start from one's own
-    "data": set(),
+    "data": {"replacing"},
     "loading": set(),
-    "training": {"losses", "metrics", "runs", "spelling"},
+    "training": {"losses", "metrics", "replacing", "runs", "spelling"},
     "explain": {"answers", "archs", "layers", "training"},
     "convert": {"archs", "layers", "runs", "weight_files"},
     "recipes": {"archs", "data", "layers", "losses", "training"},

@@ -7,6 +7,7 @@ import os
 import numpy as np
 import pytest
 from PIL import Image
+from tables import blobs, write_folder
 
 from thyroid_keras.data.leaks import hash_images, join_groups
 from thyroid_keras.data.samples import DataError, Sample, SampleTable
@@ -17,6 +18,8 @@ from thyroid_keras.data.splits import (
     make_splits,
     stratified_subset,
 )
+from thyroid_keras.preparation import choose_recipe, split_data
+from thyroid_keras.runs import Run
 
 
 def picture(seed):
@@ -276,3 +279,12 @@ def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="split.csv: cannot be written .disk full."):
         write_split(path, splits)
     assert path.read_text() == "old" and os.listdir(tmp_path) == ["split.csv"]
+
+
+def test_a_run_whose_split_cannot_be_written_says_so_by_its_name(tmp_path, monkeypatch):
+    source = {"path": str(write_folder(blobs(16), tmp_path / "data")), "format": None}
+    source |= {"target": None, "seed": 0, "folds": None, "fold": None}
+    recipe = choose_recipe("cs_agnet", "quick", ["image_size=32"])
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(DataError, match=f"^{tmp_path}/split.csv: cannot be written"):
+        split_data(Run(tmp_path), source, recipe, 0)

@@ -13,7 +13,7 @@ from thyroid_keras.data.samples import DataError
 from thyroid_keras.data.split_file import read_split, write_split
 from thyroid_keras.data.splits import make_folds, make_splits
 from thyroid_keras.recipes import RECIPES
-from thyroid_keras.runs import RunError, atomic
+from thyroid_keras.runs import RunError
 from thyroid_keras.spelling import suggestion
 from thyroid_keras.training import SettingError, override, seed_problems
 from thyroid_keras.training.backend import gpu_capability
@@ -163,8 +163,7 @@ def split_data(run, source, recipe, seed):
         else:
             splits = make_folds(found.table, source["folds"], source["fold"], seed=seed, **known)
         splits = leave_no_validation(splits) if leaks else splits
-        with atomic(run.split) as temporary:
-            write_split(temporary, splits)
+        write_split(run.split, splits)
     if leaks:
         return augment_before_split(splits, recipe.size, recipe.channels, seed=seed)
     return splits

@@ -1,7 +1,5 @@
 """A sample table as one `.npz` of arrays, for machines without image files or TensorFlow."""
 
-import os
-import tempfile
 import zipfile
 import zlib
 
@@ -14,6 +12,7 @@ from thyroid_keras.data.outlines import nodule_of, spacing_of
 from thyroid_keras.data.paths import cell_fault, name_fault, shown
 from thyroid_keras.data.samples import DataError, Sample, SampleTable, settle
 from thyroid_keras.data.store import PixelStore, free_memory
+from thyroid_keras.data.writing import written
 
 VERSION = 1
 _DIMENSIONS = {
@@ -56,7 +55,7 @@ def write_pack(path, table, size, channels=1):
         channels: 1 or 3.
 
     Raises:
-        DataError: with every sample that cannot be read.
+        DataError: with every sample that cannot be read, or if the file cannot be written.
     """
     store = PixelStore(table, size, channels, cache="memory", label="Packing images")
     images, masks = store.read(np.arange(len(table)))
@@ -88,16 +87,8 @@ def write_pack(path, table, size, channels=1):
         arrays["spacing_mm"] = np.array([spacing_of(s, size) or _UNKNOWN for s in table.samples])
     if any(s.box is not None for s in table.samples):
         arrays["box"] = np.array([_packed_box(s, size) for s in table.samples])
-    folder = os.path.dirname(os.path.abspath(path))
-    with tempfile.NamedTemporaryFile(dir=folder, suffix=".tmp", delete=False) as file:
-        try:
-            np.savez_compressed(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    with written(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def _packed_box(sample, size):

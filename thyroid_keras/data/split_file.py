@@ -1,13 +1,12 @@
 """`split.csv`: which sample was in which part, verified every time it is read."""
 
-import contextlib
 import csv
-import os
 
 from thyroid_keras.data.labels import SPLITS
 from thyroid_keras.data.leaks import find_leaks, hash_images
 from thyroid_keras.data.samples import DataError
 from thyroid_keras.data.splits import Splits
+from thyroid_keras.data.writing import written
 
 COLUMNS = ("image", "group", "label", "split", "sha256")
 
@@ -21,28 +20,13 @@ def write_split(path, splits):
     Raises:
         DataError: if the file cannot be written.
     """
-    temporary = f"{os.fspath(path)}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            for name, table in splits.parts.items():
-                for s in table.samples:
-                    label = table.class_names[s.label]
-                    writer.writerow((s.name, s.group, label, name, splits.hashes[s.name]))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise DataError(
-            [
-                f"{path}: cannot be written ({error.strerror or error}); free space or choose "
-                "another folder"
-            ]
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
+    with written(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for name, table in splits.parts.items():
+            for s in table.samples:
+                label = table.class_names[s.label]
+                writer.writerow((s.name, s.group, label, name, splits.hashes[s.name]))
 
 
 def read_split(path, table, *, hashes=None, copies=(), progress=True):

@@ -1,13 +1,12 @@
 """The run folder: what is in it, atomic writes, reading it back."""
 
+from thyroid_keras.replacing import flush, make_folder
 from thyroid_keras.runs.classes import classes_of, threshold_of
 from thyroid_keras.runs.environment import command_line, environment, way_on
 from thyroid_keras.runs.files import (
     RunError,
     atomic,
-    flush,
     free_bytes,
-    make_folder,
     read_csv,
     read_json,
     write_bytes,

@@ -8,17 +8,16 @@ import json
 import math
 import os
 import pathlib
-import secrets
 import shutil
 import stat
 
 import numpy as np
 
+from thyroid_keras.replacing import TEMPORARY, replacing
 from thyroid_keras.runs.form import misfits
 
 # a spreadsheet takes a cell that begins so for a formula; ' is the mark itself
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
-TEMPORARY = ".tmp-"  # begins the name of whatever is not yet whole
 MAX_BYTES = 64 * 2**20  # of a text that is read back; a larger one is not ours
 
 
@@ -28,55 +27,16 @@ class RunError(ValueError):
 
 @contextlib.contextmanager
 def atomic(path):
-    """Lends a temporary path beside `path`, which replaces it when the block ends well.
-
-    The name keeps its suffix, which some writers demand. A block that raises leaves
-    `path` as it was.
-
-    Args:
-        path: of the file to be written; its folder is made where it is missing.
-
-    Yields:
-        `pathlib.Path` of the temporary file, which the block writes.
-
-    Raises:
-        RunError: if the disk is full, or the file cannot be written for another reason.
-    """
-    path = pathlib.Path(path)
-    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}-{path.name}")
+    """As `replacing`, but raises `RunError` where the file cannot be written."""
     try:
-        make_folder(path.parent)
-        yield temporary
-        flush(temporary)
-        os.replace(temporary, path)
-        flush(path.parent)
+        with replacing(path) as temporary:
+            yield temporary
     except OSError as error:
         raise RunError(
             f"{path}: cannot be written, {error.strerror or error}; what was there before is "
             "untouched. Free space or choose another path; a run goes on with `--resume`. "
             f"Received: path={str(path)!r}"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-
-
-def make_folder(path):
-    """Makes a folder and its parents where they are missing, to survive a power cut."""
-    path = pathlib.Path(path)
-    if not path.is_dir():
-        make_folder(path.parent)
-        path.mkdir(exist_ok=True)
-        flush(path.parent)
-
-
-def flush(path):
-    """Waits until a file, or the names in a folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY if os.path.isdir(path) else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def free_bytes(path):

@@ -5,10 +5,10 @@ import datetime
 import os
 import pathlib
 
+from thyroid_keras.replacing import make_folder
 from thyroid_keras.runs.files import (
     RunError,
     free_bytes,
-    make_folder,
     read_csv,
     read_json,
     sweep,

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from thyroid_keras.replacing import TEMPORARY
 from thyroid_keras.runs import RunError, flush, free_bytes, make_folder, read_json, write_bytes
-from thyroid_keras.runs.files import TEMPORARY
 
 KEPT = 4  # at the most: the last two, their best, and the one that is being written
 
