@@ -1,7 +1,9 @@
 """LiteRT files: they answer as the model does, and those of strangers are refused."""
 
 import json
+import os
 import shutil
+import signal
 
 import flatbuffers
 import keras
@@ -223,6 +225,21 @@ def test_damaged_files_are_refused_or_read_but_never_end_the_process(version):
         except ValueError:
             refused += 1
     assert refused > 20, "no spoilt offset is found"
+
+
+def test_a_runtime_that_hangs_or_crashes_is_said_and_nothing_else(version, monkeypatch):
+    image = np.zeros((1, 32, 32, 1), np.float32)
+    with litert.load(version / "model_float32.tflite") as network:
+        os.kill(network._child.pid, signal.SIGSTOP)
+        monkeypatch.setattr("thyroid_keras.litert.loading.ANSWER_S", 0.1)
+        with pytest.raises(ModelError, match="no answer in 0.1 s"):
+            network.predict(image)
+    monkeypatch.undo()
+    with litert.load(version / "model_float32.tflite") as network:
+        os.kill(network._child.pid, signal.SIGSEGV)
+        for _ in range(2):
+            with pytest.raises(ModelError, match="ended with status -11. Take"):
+                network.predict(image)
 
 
 def test_load_of_keras_models_refuses_them(version):

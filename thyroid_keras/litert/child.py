@@ -1,4 +1,4 @@
-"""python -m thyroid_keras.litert.child FILE: answers images on stdin for `litert.loading`.
+"""Answers images on stdin by the LiteRT file in `sys.argv`, for `litert.loading`.
 
 A process of its own, whose end ends nothing else: LiteRT's runtime trusts its files.
 """
@@ -39,7 +39,3 @@ def main():
     send(answers, image_shape=np.array(network.image_shape))
     while (question := receive(sys.stdin.buffer)) is not None:
         send(answers, **network.predict(question["images"]))
-
-
-if __name__ == "__main__":
-    main()

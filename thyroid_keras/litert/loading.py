@@ -1,8 +1,10 @@
 """Asking LiteRT files of whoever wrote them."""
 
+import contextlib
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,10 @@ import numpy as np
 from thyroid_keras.litert.child import receive, send
 from thyroid_keras.loading import ModelError
 
+# not by -m, for which Python warns that the package has imported the module before
+CHILD = "from thyroid_keras.litert.child import main; main()"
 TIMEOUT_S = 60  # to end, when it is not asked any more
+ANSWER_S = 120  # to answer an image, and to start
 
 
 class Network:
@@ -23,7 +28,7 @@ class Network:
 
     Raises:
         ModelError: if the file is missing, damaged, holds what no network of ours holds, or
-            makes LiteRT's runtime fail or crash.
+            makes LiteRT's runtime fail, crash or hang.
     """
 
     def __init__(self, path):
@@ -42,7 +47,7 @@ class Network:
         self._copy.write(content)
         self._copy.flush()
         self._errors = tempfile.TemporaryFile()
-        command = [sys.executable, "-m", "thyroid_keras.litert.child", self._copy.name]
+        command = [sys.executable, "-c", CHILD, self._copy.name]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._errors}
         self._child = subprocess.Popen(command, **pipes)
         try:
@@ -62,7 +67,7 @@ class Network:
             dict from the name of each output to its `(N, ...)`.
 
         Raises:
-            ModelError: if the runtime fails on them.
+            ModelError: if the runtime fails on them, or gives no answer in two minutes each.
             ValueError: if they have another shape.
         """
         images = np.asarray(images, np.float32)
@@ -71,17 +76,14 @@ class Network:
                 f"`images` must be (N, {', '.join(map(str, self.image_shape))}). "
                 f"Received: shape={images.shape}"
             )
-        try:
-            send(self._child.stdin, images=images)
-        except OSError:  # it has ended, which the answer will say
-            pass
-        return self._answer()
+        return self._answer(images)
 
     def close(self):
         """Ends the process."""
         if self._child is None:
             return
-        self._child.stdin.close()
+        with contextlib.suppress(OSError):  # the rest of a question that nobody reads
+            self._child.stdin.close()
         self._child.stdout.close()
         self._child.kill()
         self._child.wait(TIMEOUT_S)
@@ -95,16 +97,29 @@ class Network:
     def __exit__(self, *exception):
         self.close()
 
-    def _answer(self):
-        answer = receive(self._child.stdout)
-        if answer is None:
-            status = self._child.wait(TIMEOUT_S)
-            self._errors.seek(0)
-            lines = self._errors.read().decode(errors="replace").strip().splitlines()
-            said = [line for line in lines if not line.startswith("INFO")]
-            reason = f"LiteRT's runtime ended with status {status}"
-            raise self._refusal(f"{reason}: {said[-1]:.200}" if said else reason)
-        return answer
+    def _answer(self, images=None):
+        """What the process says of images, or of itself; it ends where it takes too long."""
+        late = threading.Event()
+        seconds = ANSWER_S * (1 if images is None else len(images))
+        timer = threading.Timer(seconds, lambda: (late.set(), self._child.kill()))
+        timer.start()
+        try:
+            if images is not None:
+                with contextlib.suppress(OSError):  # it has ended, which the answer will say
+                    send(self._child.stdin, images=images)
+            answer = receive(self._child.stdout)
+        finally:
+            timer.cancel()
+        if answer is not None:
+            return answer
+        status = self._child.wait(TIMEOUT_S)
+        if late.is_set():
+            raise self._refusal(f"LiteRT's runtime gave no answer in {seconds} s")
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        said = [line for line in lines if not line.startswith("INFO")]
+        reason = f"LiteRT's runtime ended with status {status}"
+        raise self._refusal(f"{reason}: {said[-1]:.200}" if said else reason)
 
     def _refusal(self, reason):
         return ModelError(
