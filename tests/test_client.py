@@ -181,6 +181,29 @@ def test_versions_and_faults_of_the_server(server, pictures):
             Client("nodules").predict(**wrong)
 
 
+STRANGE = {
+    "label a number": {"label_name": 3},
+    "label a dict": {"label_name": {}},
+    "no row": [],
+    "bytes that are no text": {"label_name": b"\xff"},
+}
+
+
+@pytest.mark.parametrize("row", STRANGE.values(), ids=STRANGE)
+def test_an_answer_of_no_model_of_ours_is_a_server_error(row, monkeypatch):
+    client = Client("nodules")
+    found = {"probabilities": [0.5, 0.5]} | row if isinstance(row, dict) else row
+    monkeypatch.setattr(client, "_ask", lambda *_: [found])
+    with pytest.raises(ServerError, match="answers as no model of ours does"):
+        client.predict([b""])
+
+
+def test_a_path_that_there_cannot_be_is_an_error_of_its_own(tmp_path):
+    for path, said in (("a\0b", "null"), (tmp_path / "absent", "No such file")):
+        (found,) = Client("nodules").predict([path])
+        assert said in found.error and found.name == str(path)
+
+
 ALONE = """
 import importlib.util, sys
 class Blocked:

@@ -24,6 +24,7 @@ from pathlib import Path
 
 REFUSED = re.compile(r"image_bytes\[\d+\]: ([^\n\]]*)")
 TURNED = (b"Exif\0\0", b"eXIf", b"tiff:Orientation", b"Raw profile type exif")  # perhaps
+FAULTS = (AttributeError, LookupError, RecursionError, TypeError, ValueError, struct.error)
 STRING = 7  # among TensorFlow's data types
 # what is used of TensorFlow Serving's protocol: number, name, type; * where it is repeated
 MESSAGES = {
@@ -111,8 +112,8 @@ class Client:
             try:
                 data = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
                 readable.append((i, name, upright(data)))
-            except OSError as error:
-                answers[i] = Answer(name=name, error=f"cannot be read, {error.strerror}")
+            except (OSError, ValueError) as error:  # the latter of a NUL in the path
+                answers[i] = Answer(name=name, error=f"cannot be read, {error.args[-1]}")
         for start in range(0, len(readable), batch_size):
             numbers, *named = zip(*readable[start : start + batch_size], strict=True)
             answers |= zip(numbers, self._answers(*named, signature), strict=True)
@@ -124,8 +125,7 @@ class Client:
 
     def _answers(self, names, pictures, signature):
         try:
-            rows = zip(names, self._ask(pictures, signature), strict=True)
-            return [_answer(name, row) for name, row in rows]
+            return [_answer(*r) for r in zip(names, self._ask(pictures, signature), strict=True)]
         except _Refusal as refusal:
             if len(names) == 1:
                 said = REFUSED.search(str(refusal)) or re.match("(.*)", str(refusal))
@@ -134,7 +134,7 @@ class Client:
             return [self._answers([n], [data], signature)[0] for n, data in each]
         except (OSError, http.client.HTTPException) as error:
             raise ServerError(f"{self.server}: cannot be asked, {error}") from error
-        except (LookupError, TypeError, ValueError) as error:
+        except FAULTS as error:
             said = f"{self.server}: {self.model} answers as no model of ours does, {error!r}"
             raise ServerError(said) from error
 
