@@ -449,6 +449,21 @@ def test_the_gallery_says_where_there_is_nothing():
     assert len(report.gallery([bare], class_names=NAMES).axes) == 1
 
 
+def test_a_signed_map_fades_out_where_it_changes_its_sign():
+    bare = report.Example(
+        name="x",
+        kind="chosen",
+        image=np.zeros((20, 40)),
+        label=0,
+        predicted=0,
+        probabilities=np.array([0.6, 0.4]),
+        maps={"class map": np.array([[1.0, -1.0], [1.0, -1.0]])},
+        signed=("class map",),
+    )
+    alpha = report.gallery([bare], class_names=NAMES).axes[1].images[-1].get_alpha()
+    assert alpha[:, [0, -1]].min() > 0.6 and alpha[:, [19, 20]].max() < 0.05
+
+
 def test_saving_warns_of_no_missing_glyph(tmp_path):
     figure = report.confusion([[1, 0], [0, 1]], class_names=("良性", "悪性"))
     with warnings.catch_warnings():

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 
+import cv2
 import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Rectangle
@@ -215,9 +216,10 @@ def _draw_boxes(ax, example):
 def _overlay(ax, example, share, cmap):
     """Colours what is high and leaves the rest of the image as it is."""
     height, width = np.shape(example.image)[:2]
-    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-    style = {"vmin": -1 if cmap is SIGNED else 0, "vmax": 1, "extent": extent}
-    ax.imshow(share, cmap=cmap, alpha=0.7 * np.abs(share), interpolation="bilinear", **style)
+    # while it has its sign: between cells of 1 and -1 the map is 0, not 1
+    share = cv2.resize(np.float32(share), (width, height))
+    style = {"vmin": -1 if cmap is SIGNED else 0, "vmax": 1, "interpolation": "bilinear"}
+    ax.imshow(share, cmap=cmap, alpha=0.7 * np.abs(share), **style)
 
 
 def _draw_predicted_mask(ax, example):
