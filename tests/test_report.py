@@ -388,9 +388,26 @@ def test_the_roc_plot_marks_what_the_metrics_say():
     (point,) = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
     sensitivity, specificity = found["sensitivity"]["value"], found["specificity"]["value"]
     np.testing.assert_allclose(point.get_xydata()[0], [1 - specificity, sensitivity])
-    legend = [text.get_text() for text in figure.axes[0].get_legend().texts]
+    legend = [text.get_text() for text in figure.legends[0].texts]
     low, high = found["roc_auc"]["ci95"]
     assert f"AUC {found['roc_auc']['value']:.2f} ({low:.2f}–{high:.2f})" in legend
+
+
+@pytest.mark.parametrize(
+    ("draw", "name"), [(report.roc, "roc_auc"), (report.precision_recall, "average_precision")]
+)
+def test_a_plot_has_the_interval_of_the_metrics(draw, name):
+    labels, groups = np.arange(6) % 2, list("aabbcc")
+    scores = np.array([0.1, 0.6, 0.7, 0.2, 0.4, 0.3])
+    labels[:2] = 1  # some resamples hold one class
+    arrays, names = (labels, np.stack([1 - scores, scores], axis=1), groups), {"class_names": NAMES}
+    found = metrics.classification_metrics(*arrays, **names)
+    low, high = found[name]["ci95"]
+    assert found[name]["dropped"]
+    for quoted in ({}, {"found": found, "seed": 1}):
+        figure = draw(*arrays, **names, **quoted)
+        legend = " ".join(text.get_text() for text in figure.legends[0].texts)
+        assert f" {found[name]['value']:.2f} ({low:.2f}–{high:.2f})" in legend
 
 
 def test_plots_of_one_class_say_why_they_are_empty():

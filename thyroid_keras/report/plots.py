@@ -29,37 +29,43 @@ def _curves(labels, probabilities, class_names):
         yield k, plain(class_names[k], 24), labels == k, probabilities[:, k], style
 
 
-def _interval(statistic, groups, seed):
-    return metrics.bootstrap(lambda weights: {"x": statistic(weights)}, groups, seed=seed)["x"]
+def _interval(statistic, truth, scores, groups, seed):
+    """The figure of one class against the rest; resamples without both are dropped."""
+
+    def statistics(weights):
+        both = (weights @ truth > 0) & (weights @ ~truth > 0)
+        return {"x": np.where(both, statistic(truth, scores, weights), np.nan)}
+
+    return metrics.bootstrap(statistics, groups, seed=seed)["x"]
 
 
 def _canvas(class_names):
-    """A square plot, with the legend below it where there are many classes."""
+    """A square plot, with room for the legend below it."""
     many = len(class_names) > 2
-    figure, axes = new_figure(5.6, 6 + 0.2 * len(class_names) if many else 5.6)
+    figure, axes = new_figure(5.6, 6 + 0.2 * max(4, len(class_names) + 1))
     if not many:
         axes[0, 0].set_aspect("equal")
     return figure, axes[0, 0], many
 
 
-def _legend(ax, many, corner):
-    if not ax.get_legend_handles_labels()[0]:
-        return
-    if many:
-        ax.figure.legend(loc="outside lower center", frameon=False, fontsize=9)
-    else:
-        ax.legend(loc=corner, fontsize=9, framealpha=0.9)
+def _legend(figure):
+    if figure.axes[0].get_legend_handles_labels()[0]:
+        figure.legend(loc="outside lower center", frameon=False, fontsize=9)
 
 
 def _no_curve(ax, reason):
     ax.text(0.5, 0.5, reason, ha="center", va="center", color=GREY, transform=ax.transAxes)
 
 
-def roc(labels, probabilities, groups, *, class_names, threshold=None, unit="group", seed=0):
+def roc(
+    labels, probabilities, groups, *, class_names, threshold=None, found=None, unit="group", seed=0
+):
     """Draws the ROC curve with its 95 % band, pointwise, from resampled groups.
 
     Args:
         threshold: marks the point in use; for two classes.
+        found: content of `metrics.json`, whose figure of two classes is quoted; `None`: it
+            is found here.
         unit: what a group is, e.g. `"patient"`.
         seed: of the resampling.
 
@@ -74,11 +80,8 @@ def roc(labels, probabilities, groups, *, class_names, threshold=None, unit="gro
             if not many:
                 _no_curve(ax, "no curve: all images are of one class")
             continue
-
-        def statistic(weights, truth=truth, scores=scores):
-            return metrics.roc_auc(truth, scores, weights)
-
-        auc = with_interval(_interval(statistic, groups, seed))
+        auc = None if many else (found or {}).get("roc_auc")
+        auc = with_interval(auc or _interval(metrics.roc_auc, truth, scores, groups, seed))
         x, y, thresholds = metrics.roc_points(truth, scores)
         label = f"AUC {auc}" + (f"  {name}, n = {truth.sum()}" if many else "")
         ax.plot(x[0], y[0], linewidth=2, label=label, **style)
@@ -94,7 +97,7 @@ def roc(labels, probabilities, groups, *, class_names, threshold=None, unit="gro
                 )
                 ax.plot(x[0, at], y[0, at], "o", color=VERMILION, markersize=9, label=label)
     ax.set_title(_title("ROC", labels, groups, class_names, unit), fontsize=11)
-    _legend(ax, many, "lower right")
+    _legend(figure)
     return figure
 
 
@@ -125,7 +128,7 @@ def _title(kind, labels, groups, class_names, unit):
 
 
 def precision_recall(
-    labels, probabilities, groups, *, class_names, threshold=None, unit="group", seed=0
+    labels, probabilities, groups, *, class_names, threshold=None, found=None, unit="group", seed=0
 ):
     """Draws precision against sensitivity, with the prevalence as the line of chance.
 
@@ -138,13 +141,10 @@ def precision_recall(
             if not many:
                 _no_curve(ax, "no curve: no positive image")
             continue
-
-        def statistic(weights, truth=truth, scores=scores):
-            return metrics.average_precision(truth, scores, weights)
-
-        average = with_interval(_interval(statistic, groups, seed))
+        average = None if many else (found or {}).get("average_precision")
+        average = average or _interval(metrics.average_precision, truth, scores, groups, seed)
         x, y, thresholds = metrics.precision_recall_points(truth, scores)
-        label = f"average precision {average}" + (f"  {name}" if many else "")
+        label = f"average precision {with_interval(average)}" + (f"  {name}" if many else "")
         ax.step(
             np.r_[0, x[0]], np.r_[y[0, 0], y[0]], where="pre", linewidth=2, label=label, **style
         )
@@ -160,7 +160,7 @@ def precision_recall(
     ax.set_title(
         _title("Precision and sensitivity", labels, groups, class_names, unit), fontsize=11
     )
-    _legend(ax, many, "lower left")
+    _legend(figure)
     return figure
 
 

@@ -124,13 +124,13 @@ def write_plots(run):
         arrays = answers.labels, answers.probabilities
         common = {"class_names": class_names}
         folded = bool(found.get("folds") or found.get("per_fold"))
-        unit = data.get("group_unit", "group")
+        quoted = {"found": found, "unit": data.get("group_unit", "group")}
         threshold = None if folded else found.get("threshold")  # each fold has its own
-        marked = common | {"threshold": threshold, "unit": unit}
+        marked = common | quoted | {"threshold": threshold}
         counts = np.zeros((len(class_names), len(class_names)), dtype=int)
         np.add.at(counts, (answers.labels, answers.predicted), 1)
         if folded:
-            figures["roc"] = fold_roc(answers, unit=unit)
+            figures["roc"] = fold_roc(answers, **quoted)
         else:
             figures["roc"] = roc(*arrays, answers.groups, **marked)
         figures["precision_recall"] = precision_recall(*arrays, answers.groups, **marked)

@@ -17,22 +17,22 @@ from thyroid_keras.report.style import (
 )
 
 
-def fold_roc(answers, *, unit="group", seed=0):
+def fold_roc(answers, *, found=None, unit="group", seed=0):
     """Draws the pooled ROC curve with its band, and the curve of each fold.
 
     The point in use lies off the pooled curve where the folds have thresholds of their own.
 
     Args:
         answers: `Answers` with `folds`.
-        unit: what a group is, e.g. `"patient"`.
-        seed: of the resampling.
+        found, unit, seed: as for `roc`.
 
     Returns:
         `matplotlib.figure.Figure`; more than two classes: the pooled curves alone.
     """
     names, truth = answers.class_names, answers.labels == 1
     scores = answers.probabilities
-    figure = roc(answers.labels, scores, answers.groups, class_names=names, unit=unit, seed=seed)
+    quoted = {"class_names": names, "found": found, "unit": unit, "seed": seed}
+    figure = roc(answers.labels, scores, answers.groups, **quoted)
     if len(names) > 2 or truth.all() or not truth.any():
         return figure
     ax = figure.axes[0]
@@ -50,7 +50,7 @@ def fold_roc(answers, *, unit="group", seed=0):
     sensitivity, false_alarms = called[truth].mean(), called[~truth].mean()
     label = f"own thresholds: {sensitivity:.2f} found, {false_alarms:.2f} false alarms"
     ax.plot(false_alarms, sensitivity, "o", color=VERMILION, markersize=9, label=label)
-    ax.get_legend().remove()
+    figure.legends[0].remove()
     figure.set_figheight(6.2 + 0.12 * len(ax.lines))
     figure.legend(loc="outside lower center", ncols=2, fontsize=9, frameon=False)
     return figure
@@ -71,7 +71,7 @@ def paired_roc(labels, scores, groups, *, class_names, unit="group", seed=0):
         `matplotlib.figure.Figure`.
     """
     truth = np.asarray(labels) == 1
-    figure, axes = new_figure(5.6, 5.9)
+    figure, axes = new_figure(5.6, 6.6)
     ax = axes[0, 0]
     ax.set_aspect("equal")
     unit_axes(ax, "1 − specificity (false alarms / negatives)", "Sensitivity (found / positives)")
@@ -88,5 +88,5 @@ def paired_roc(labels, scores, groups, *, class_names, unit="group", seed=0):
     num_groups = len(np.unique(np.asarray(groups, dtype=str)))
     n = f"{counted(len(truth), 'image')} of {counted(num_groups, plain(unit))}"
     ax.set_title(f"ROC: {plain(class_names[1])}\n{n}, {truth.sum()} positive", fontsize=11)
-    ax.legend(loc="lower right", fontsize=9, framealpha=0.9)
+    figure.legend(loc="outside lower center", frameon=False, fontsize=9)
     return figure
