@@ -17,6 +17,7 @@ from thyroid_keras.data.splits import make_splits
 from thyroid_keras.metrics import bootstrap, roc_auc
 from thyroid_keras.preparation import read_table
 from thyroid_keras.recipes import RECIPES
+from thyroid_keras.report.figures import summary, tiles
 from thyroid_keras.report.shortcuts import against_shortcuts, shortcuts
 from thyroid_keras.shortcuts import MEANINGS, audit_shortcuts, read_features
 from thyroid_keras.training import override
@@ -208,6 +209,28 @@ def test_a_report_holds_the_shortcut_against_the_model(own, least, begins):
     assert begins in page and "burned-in text" in page and "why" in page
     assert ('class="warn"' in page) == (least < 0.9)
     assert against_shortcuts({}) == shortcuts({}) == ""
+
+
+def test_few_groups_and_chance_tell_nothing_of_a_shortcut():
+    def said(own, shortcut):
+        largest = {"name": "size", "roc_auc": shortcut}
+        found = {"n": 40, "groups": 20, "group_unit": "patient", "features": [], "largest": largest}
+        metrics = {"roc_auc": own, "n": 4, "group_unit": "patient", "shortcuts": found}
+        data = {"group_unit": "patient"}
+        return against_shortcuts(metrics), summary({"data": data}, metrics, []), tiles(metrics)
+
+    constant = {"value": 0.5, "ci95": [0.5, 0.5], "draws": 9, "groups": 40}
+    perfect = {"value": 1.0, "ci95": [1.0, 1.0], "draws": 9, "groups": 4}
+    for own, reason in (
+        (perfect, "4 patients are too few"),
+        (perfect | {"groups": 40}, "every resampled set gave the same figure"),
+    ):
+        sentence, lead, tile = said(own, constant)
+        assert sentence.startswith("It cannot be told") and reason in sentence
+        assert f"rough: {reason}" in lead and f"rough: {reason}" in tile
+    known = {"value": 0.48, "ci95": [0.4, 0.6], "draws": 9, "groups": 40}
+    sentence, lead, tile = said(known, constant)
+    assert sentence.startswith("No shortcut is better than chance") and "rough" not in lead + tile
 
 
 def test_check_data_prints_and_writes_it(tmp_path, capsys, leaking):

@@ -4,7 +4,7 @@ from thyroid_keras.metrics import widest_interval
 from thyroid_keras.recipes import RECIPES
 from thyroid_keras.report.first_look import first_look_sentence
 from thyroid_keras.report.shortcuts import against_shortcuts
-from thyroid_keras.report.style import counted, with_interval
+from thyroid_keras.report.style import FEW_GROUPS, counted, doubt, with_interval
 from thyroid_keras.report.transfer import leak_sentence
 from thyroid_keras.training import differences, in_vain
 
@@ -27,7 +27,6 @@ COMPARED = {
     "f1": "F1",
     "dice": "Dice",
 }
-FEW_GROUPS = 20  # below which a bootstrap over them is rough
 
 
 def introduction(recipe, splits, precision, run):
@@ -59,6 +58,8 @@ def conclusion(found, run):
         f"{found['split'].capitalize()}, {counted(found['n'], 'image')} of "
         f"{counted(found['groups'], found['group_unit'])}, 95 % intervals: " + ", ".join(parts)
     )
+    if reason := doubt(found.get("roc_auc"), found["group_unit"]):
+        yield f"The interval of the AUC is rough: {reason}"
     if "majority" in found and "sentence" in found["majority"]:
         yield found["majority"]["sentence"]
     if sentence := first_look_sentence(found):

@@ -1,7 +1,5 @@
 """The sections on how well the model does."""
 
-import math
-
 from thyroid_keras.metrics import widest_interval
 from thyroid_keras.report.page import (
     Markup,
@@ -12,7 +10,7 @@ from thyroid_keras.report.page import (
     text,
     warning,
 )
-from thyroid_keras.report.style import counted, with_interval
+from thyroid_keras.report.style import counted, doubt, with_interval
 
 # name in metrics.json, name on the page, what it means
 MEANINGS = (
@@ -84,6 +82,8 @@ def summary(config, metrics, rows):
         ]
         if named:
             sentences.append(f"There it reached {', '.join(named)} (95 % intervals in brackets).")
+        if reason := doubt(metrics.get("roc_auc"), unit):
+            sentences.append(f"The interval of the AUC is rough: {reason}.")
         sentences.append((metrics.get("majority") or {}).get("sentence", ""))
     warnings = []
     if config.get("scale") == "quick":
@@ -103,16 +103,17 @@ def summary(config, metrics, rows):
 
 def tiles(metrics):
     """The few figures to be seen first."""
+    unit = metrics.get("group_unit", "group")
     boxes = []
     for key, name, _ in MEANINGS:
         figure = metrics.get(key) or {}
-        if key in TILES:
-            if figure.get("value") is not None:
-                interval = interval_text({"ci95": widest_interval(figure)})
-                boxes.append(
-                    f'<div class="tile">{text(name)}<b>{figure["value"]:.2f}</b>'
-                    f'<span class="soft">95 % CI {text(interval)}</span></div>'
-                )
+        if key in TILES and figure.get("value") is not None:
+            interval = interval_text({"ci95": widest_interval(figure)})
+            interval += f", rough: {reason}" if (reason := doubt(figure, unit)) else ""
+            boxes.append(
+                f'<div class="tile">{text(name)}<b>{figure["value"]:.2f}</b>'
+                f'<span class="soft">95 % CI {text(interval)}</span></div>'
+            )
     return f'<div class="tiles">{"".join(boxes)}</div>' if boxes else ""
 
 
@@ -225,26 +226,3 @@ def _classes(metrics):
     cells = [[r.get("class"), r.get("n"), *(with_interval(r.get(k)) for k in keys)] for r in rows]
     header = ["Class", "n", "Sensitivity", "Precision", "F1", "ROC AUC"]
     return table(header, cells, "Each class against all others.", numbers=range(1, 6))
-
-
-def beside_the_paper(config, metrics):
-    """The paper's figures and ours, and why they differ."""
-    paper = config.get("paper_results") or {}
-    names = {key: name for key, name, _ in MEANINGS}
-    rows = []
-    for key, value in (paper.get("figures") or {}).items():
-        printed = isinstance(value, (int, float)) and math.isfinite(value)
-        theirs = f"{value:.3f}" if printed else (value or "–")
-        rows.append([names.get(key, key), theirs, with_interval(metrics.get(key))])
-    differences = paper.get("differences") or []
-    return section(
-        "Beside the paper",
-        table(
-            ["Figure", "Paper", "Ours (95 % CI)"],
-            rows,
-            f"{paper.get('source', 'Source not recorded')}. A dash: the figure is not known.",
-            numbers=(1, 2),
-        ),
-        paragraph("Why the two differ:" if differences else ""),
-        "".join(warning(*differences)) if differences else "",
-    )

@@ -6,6 +6,7 @@ from thyroid_keras.report.first_look import first_look_sentence
 from thyroid_keras.report.folds import folds
 from thyroid_keras.report.global_map import global_map
 from thyroid_keras.report.page import cleaned, document, paragraph, text, warning
+from thyroid_keras.report.paper import beside_the_paper
 from thyroid_keras.report.places import places
 from thyroid_keras.report.results import read_answers
 from thyroid_keras.report.shortcuts import shortcuts
@@ -56,7 +57,7 @@ def write_report(run):
         folds(config, metrics),
         pictures.plots(run),
         pictures.cases(run, answers, metrics),
-        figures.beside_the_paper(config, metrics),
+        beside_the_paper(config, metrics),
         provenance.data(config, run, rows),
         provenance.method(config, metrics),
         provenance.machine(config),

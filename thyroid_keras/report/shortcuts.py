@@ -3,7 +3,7 @@
 from thyroid_keras.metrics import widest_interval
 from thyroid_keras.report.figures import interval_text
 from thyroid_keras.report.page import interval_bar, paragraph, section, table, warning
-from thyroid_keras.report.style import counted, with_interval
+from thyroid_keras.report.style import counted, doubt, with_interval
 
 
 def against_shortcuts(metrics):
@@ -20,6 +20,10 @@ def against_shortcuts(metrics):
     _, highest = widest_interval(figure) or (None, figure["value"])
     lowest, _ = widest_interval(own) or (own["value"], None)
     said = f"{best_shortcut(metrics)}, the model with {with_interval(own)}."
+    if reason := doubt(own, metrics.get("group_unit", "group")):
+        return f"It cannot be told whether a shortcut does as well as the model ({reason}): {said}"
+    if figure["value"] <= 0.5:
+        return f"No shortcut is better than chance: {said}"
     if highest >= own["value"]:
         return f"A shortcut does as well as the model, as far as these images show: {said}"
     if highest >= lowest:
@@ -44,7 +48,7 @@ def shortcuts(metrics):
     sentence, largest = against_shortcuts(metrics), found["largest"]
     own = metrics.get("roc_auc") or {}
     note = largest["roc_auc"].get("note", "")
-    better = sentence.startswith("A shortcut")
+    harmless = sentence.startswith("No shortcut")
     unit = found["group_unit"]
     caption = (
         f"A ridge classifier on each kind of feature, cross-validated by group over "
@@ -57,7 +61,7 @@ def shortcuts(metrics):
     header = ["Seen", "What it is", "ROC AUC", "95 % CI", "0 … 1"]
     return section(
         "Shortcuts",
-        warning(sentence) if better else paragraph(sentence),
+        paragraph(sentence) if harmless or not sentence else warning(sentence),
         table(header, rows, caption, numbers=(2, 3)),
         paragraph(f"{note[:1].upper()}{note[1:]}.", "soft"),
     )

@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 from thyroid_keras.metrics import widest_interval
 from thyroid_keras.runs import atomic
 
+FEW_GROUPS = 20  # below which a bootstrap over them is rough
+
 # Okabe and Ito's palette: told apart by colour-blind readers and in grey print
 BLUE, VERMILION, GREEN, ORANGE, SKY, PURPLE = (
     "#0072B2",
@@ -62,6 +64,20 @@ def with_interval(figure):
         low, high = interval
         return f"{figure['value']:.2f} ({low:.2f}–{high:.2f})"
     return f"{figure['value']:.2f}"
+
+
+def doubt(figure, unit="group"):
+    """Returns why a resampled interval is rough, e.g. `4 patients are too few`; "" where it is not.
+
+    Args:
+        figure: see `metrics.bootstrap`; of another kind, or without interval, there is no doubt.
+        unit: what a group is, e.g. `"patient"`.
+    """
+    if not figure or "draws" not in figure or not figure["ci95"]:
+        return ""
+    if figure["groups"] < FEW_GROUPS:
+        return f"{counted(figure['groups'], unit)} are too few"
+    return "every resampled set gave the same figure" if np.ptp(figure["ci95"]) == 0 else ""
 
 
 def unit_axes(ax, x, y):
