@@ -1,4 +1,5 @@
 import base64
+import dataclasses
 import html.parser
 import re
 import shutil
@@ -437,13 +438,23 @@ def test_the_gallery_shows_successes_and_failures():
     positive = np.array([0.01, 0.05, 0.9, 0.03, 0.52, 0.7])
     chosen = report.choose_examples(labels, np.stack([1 - positive, positive], axis=1))
     assert chosen == [
-        ("confident and right", 0),
-        ("confident and right", 2),  # less sure than 1, but of the other class
-        ("confident and wrong", 3),
-        ("confident and wrong", 5),
-        ("least sure", 4),
-        ("least sure", 1),
+        ("right, farthest from the threshold", 0),
+        ("right, farthest from the threshold", 2),  # less sure than 1, but of the other class
+        ("wrong, farthest from the threshold", 3),
+        ("wrong, farthest from the threshold", 5),
+        ("nearest to the threshold", 4),
+        ("nearest to the threshold", 1),
     ]
+    three = report.choose_examples([0, 1], np.array([[0.5, 0.3, 0.2], [0.6, 0.3, 0.1]]))
+    assert [kind for kind, _ in three] == ["right, surest", "wrong, surest"]
+
+
+def test_the_gallery_shows_the_threshold_that_decides():
+    labels, probabilities = np.array([1]), np.array([[0.52, 0.48]])
+    (example,) = examples(labels, probabilities)
+    example = dataclasses.replace(example, predicted=1, threshold=0.44)
+    title = report.gallery([example], class_names=NAMES).axes[0].get_title(loc="left")
+    assert title.endswith("called malignant\np of malignant 0.48, threshold 0.44")
 
 
 def test_the_gallery_says_where_there_is_nothing():

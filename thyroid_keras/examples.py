@@ -66,6 +66,7 @@ def read_examples(model, store, picks, probabilities, thresholds, *, boxes=True)
                 label=sample.label,
                 predicted=int(decided[row]),
                 probabilities=probabilities[i],
+                threshold=thresholds["label"],
                 mask=masks[row, ..., 0] >= 128 if drawn else None,
                 maps={name: values[row] for name, values in maps.items()},
                 signed=(CLASS_MAP,),

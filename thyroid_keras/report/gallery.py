@@ -20,11 +20,12 @@ class Example:
 
     Args:
         name: of the image.
-        kind: why it is shown, e.g. `"confident and wrong"`.
+        kind: why it is shown, e.g. `"wrong, farthest from the threshold"`.
         image: `(H, W)`, `(H, W, 1)` or `(H, W, 3)`; uint8, or float in [0, 1].
         label: int in [0, K), the truth.
         predicted: int in [0, K), the answer.
         probabilities: `(K,)`.
+        threshold: of the last of two classes.
         mask: bool `(H, W)`, the truth; `None` where nobody has drawn one.
         maps: dict from name to attention map `(h, w)`, any scale.
         signed: names of the maps that have a meaning on either side of 0, which are drawn
@@ -43,6 +44,7 @@ class Example:
     label: int
     predicted: int
     probabilities: np.ndarray
+    threshold: float = 0.5
     mask: np.ndarray | None = None
     maps: dict = dataclasses.field(default_factory=dict)
     signed: tuple[str, ...] = ()
@@ -69,17 +71,20 @@ def choose_examples(labels, probabilities, *, threshold=0.5, count=2):
         List of `(kind, index)` without repetition: right (of different classes first),
         wrong, least sure.
     """
+    sure, unsure = "surest", "least sure"
+    if np.shape(probabilities)[1] == 2:  # p = 0.45 may be sure of the class, by its threshold
+        sure, unsure = "farthest from the threshold", "nearest to the threshold"
     labels, probabilities = np.asarray(labels), np.asarray(probabilities)
     confidence = confidences(probabilities, threshold)
     right = metrics.decide(probabilities, threshold) == labels
     order = np.argsort(-confidence, kind="stable")
     firsts = {labels[i]: i for i in order[::-1] if right[i]}.values()
-    sure = [*sorted(firsts, key=lambda i: -confidence[i]), *order[right[order]]]
+    best = [*sorted(firsts, key=lambda i: -confidence[i]), *order[right[order]]]
     chosen = {}
     for kind, indices in (
-        ("confident and right", sure),
-        ("confident and wrong", order[~right[order]]),
-        ("least sure", order[::-1]),
+        (f"right, {sure}", best),
+        (f"wrong, {sure}", order[~right[order]]),
+        (unsure, order[::-1]),
     ):
         fresh = [int(i) for i in dict.fromkeys(indices) if int(i) not in chosen]
         chosen |= dict.fromkeys(fresh[:count], kind)
@@ -148,9 +153,13 @@ def draw_panel(ax, example, draw):
 def _entitle(ax, example, class_names):
     right = example.label == example.predicted
     truth, answer = (plain(class_names[k], 22) for k in (example.label, example.predicted))
-    verdict = f"called {answer}, p = {example.probabilities[example.predicted]:.2f}"
+    verdict = f"p = {example.probabilities[example.predicted]:.2f}"
+    if len(class_names) == 2:
+        p = example.probabilities[1]
+        verdict = f"p of {plain(class_names[1], 22)} {p:.2f}, threshold {example.threshold:.2f}"
     ax.set_title(
-        f"{plain(example.kind)}\n{plain(example.name, 34)}\ntruth: {truth}\n{verdict}",
+        f"{plain(example.kind)}\n{plain(example.name, 34)}\n"
+        f"truth: {truth}, called {answer}\n{verdict}",
         fontsize=9.5,
         loc="left",
         color=BLUE if right else VERMILION,

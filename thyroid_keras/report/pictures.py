@@ -67,15 +67,16 @@ def cases(run, answers, metrics, most=10):
     shown = picture(
         run.plots / "gallery.png",
         "Gallery of images with attention maps and masks",
-        "The surest right answers, the surest wrong ones and the least sure. Each attention map "
-        "has its own scale: bright is where this map looks most, not how strongly; a class map "
-        "is warm where it speaks for the answer and cold where against it. Where there are "
-        "boxes, the model's is red and the true one blue.",
+        "The surest right answers, the surest wrong ones and the least sure; of two classes, sure "
+        "means far from the threshold. Each attention map has its own scale: bright is where this "
+        "map looks most, not how strongly; a class map is warm where it speaks for the answer and "
+        "cold where against it. Where there are boxes, the model's is red and the true one blue.",
     )
     failures = ""
     if answers is not None:
         wrong = (answers.labels != answers.predicted).nonzero()[0]
-        sure = confidences(answers.probabilities, metrics.get("threshold") or 0.5)
+        threshold = metrics.get("threshold")
+        sure = confidences(answers.probabilities, 0.5 if threshold is None else threshold)
         worst = sorted(wrong, key=lambda i: -sure[i])[:most]
         names = answers.class_names
         rows = [
@@ -88,7 +89,8 @@ def cases(run, answers, metrics, most=10):
             ]
             for i in worst
         ]
-        caption = f"{len(wrong)} of {len(answers.labels)} answers are wrong; the surest of them:"
+        farthest = "" if threshold is None else f", farthest from the threshold {threshold:.2f}"
+        caption = f"{len(wrong)} of {len(answers.labels)} answers are wrong; the surest{farthest}:"
         header = ["Image", "Group", "Truth", "Answer", "Its probability"]
         failures = table(header, rows, caption, numbers=(4,)) or paragraph(
             f"None of {len(answers.labels)} answers is wrong."

@@ -17,7 +17,6 @@ from thyroid_keras.tables.curves import write_curves
 from thyroid_keras.tables.sheets import named_samples, write_sheets
 
 STYLES = ("-", "--", "-.", (0, (1, 1)))
-RIGHT = "confident and right"
 RULE = "the surest right answer of either class, the surest wrong one and the least sure one"
 
 
@@ -117,7 +116,7 @@ def draw_maps(columns, judge, names=None):
         DataError: if the data is no longer what the run saw.
     """
     run = _run(judge)
-    answers, picks = _picks(run, names)
+    answers, picks, threshold = _picks(run, names)
     test = named_samples(run, [answers.images[i] for _, i in picks])
     images, masks = _pixels(test, run)
     wanted = {}
@@ -134,6 +133,7 @@ def draw_maps(columns, judge, names=None):
             label=int(answers.labels[i]),
             predicted=int(answers.predicted[i]),
             probabilities=answers.probabilities[i],
+            threshold=threshold,
             mask=None if test.samples[row].mask is None else masks[row, ..., 0] >= 128,
             maps={name: values[row] for name, values in shown.items() if values is not None},
             signed=tuple(name for name, (_, gate) in columns.items() if gate is None),
@@ -156,16 +156,17 @@ def _maps(run, test, gates):
 
 
 def _picks(run, names):
-    """The run's answers, and `(kind, index)` of those to be shown."""
+    """The run's answers, `(kind, index)` of those to be shown, and the threshold."""
     found = run.read_metrics()
     answers = read_answers(run, run.read_config()["data"]["class_names"], found["split"])
-    if names is not None:
-        return answers, [("chosen", list(answers.images).index(name)) for name in names]
     threshold = 0.5 if found["threshold"] is None else found["threshold"]
+    if names is not None:
+        picks = [("chosen", list(answers.images).index(name)) for name in names]
+        return answers, picks, threshold
     picks = choose_examples(answers.labels, answers.probabilities, threshold=threshold)
     kinds = [kind for kind, _ in picks]
-    first = [i for i, kind in enumerate(kinds) if kind == RIGHT or kind not in kinds[:i]]
-    return answers, [picks[i] for i in first]
+    first = [i for i, k in enumerate(kinds) if k.startswith("right") or k not in kinds[:i]]
+    return answers, [picks[i] for i in first], threshold
 
 
 def _pixels(table, run):
