@@ -475,6 +475,9 @@ def test_the_gallery_says_where_there_is_nothing():
         probabilities=np.array([0.4, 0.6]),
     )
     assert len(report.gallery([bare], class_names=NAMES).axes) == 1
+    drawn = dataclasses.replace(bare, predicted_mask=np.tri(5, 4))
+    ax = report.gallery([drawn], class_names=NAMES).axes[1]
+    assert len(ax.images) == len(ax.collections) == 1, "the outline alone, over the image"
 
 
 def test_a_signed_map_fades_out_where_it_changes_its_sign():

@@ -235,7 +235,6 @@ def _draw_predicted_mask(ax, example):
     if example.predicted_mask is None:
         return "no predicted mask"
     probability = np.asarray(example.predicted_mask, dtype=float).squeeze()
-    _overlay(ax, example, np.clip(probability, 0, 1), "viridis")
     if probability.max() < example.mask_threshold:
         return f"predicted: empty (max {probability.max():.2f})"
     _outline(ax, probability >= example.mask_threshold, VERMILION)
