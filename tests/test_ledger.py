@@ -11,6 +11,7 @@ from thyroid_keras.recipes.protocol import FILE
 from thyroid_keras.runs import Run, read_csv, write_csv, write_json, write_text
 from thyroid_keras.tables import everything, runner, write_claims
 from thyroid_keras.tables.claims import holds
+from thyroid_keras.tables.claims_pages import COLOURS, draw_claims
 from thyroid_keras.tables.ledger import judge
 
 STATEMENTS = {statement.name: statement for statement in LEDGER}
@@ -52,6 +53,15 @@ def test_a_claim_holds_where_all_its_differences_lie_on_its_side(tmp_path, gains
     assert one.effect["value"] > 0.1 and one.effect["groups"] == 60
     assert one.data.endswith("180 images of 60 patients") and "p " in one.test
     assert len(entry.lacking) == 4 - len(gains)
+
+
+def test_a_bar_is_as_long_as_its_interval(tmp_path):
+    gains = {"fan_56_1": 2.5, "fan_56_1_none": 0.5}
+    entry = judge(STATEMENTS["feedback"], made(tmp_path, "fan_3", gains), "quick")
+    (ax,) = draw_claims([entry]).axes
+    (bar,) = (line for line in ax.lines if line.get_linewidth() == 2.5)
+    assert list(bar.get_xdata()) == entry.evidence[0].effect["ci95"]
+    assert bar.get_color() == COLOURS[True] and bar.get_solid_capstyle() == "butt"
 
 
 def test_nearly_the_same_is_shown_by_a_margin_alone(tmp_path):

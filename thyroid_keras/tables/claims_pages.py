@@ -15,6 +15,7 @@ from thyroid_keras.training import refuse, seed_problems
 TITLE = "What five papers claim, and what these runs say of it"
 HEADER = ["claim", "paper", "verdict", "first against second", "difference (95 %)"]
 HEADER += ["right alone, first : second (McNemar)", "data"]
+ENDS = {"solid_capstyle": "butt"}  # a bar is no longer than its interval
 COLOURS = {True: BLUE, False: VERMILION, None: GREY}
 HOW = (
     "A claim holds where the interval of every difference that it rests on lies on its side, and "
@@ -129,15 +130,9 @@ def draw_claims(entries):
     for y, (_, one) in enumerate(lines):
         low, high = one.effect["ci95"]
         if one.margin is not None:
-            ax.plot(
-                [-one.margin, one.margin],
-                [y, y],
-                color="#E5E5E5",
-                linewidth=11,
-                zorder=1,
-                solid_capstyle="butt",
-            )
-        ax.plot([low, high], [y, y], color=COLOURS[one.holds], linewidth=2.5, zorder=2)
+            grey = {"color": "#E5E5E5", "linewidth": 11, "zorder": 1}
+            ax.plot([-one.margin, one.margin], [y, y], **grey, **ENDS)
+        ax.plot([low, high], [y, y], color=COLOURS[one.holds], linewidth=2.5, zorder=2, **ENDS)
         ax.plot(one.effect["value"], y, "o", color=COLOURS[one.holds], markersize=6, zorder=3)
     names = [f"{plain(e.statement.says, 72)}\n{plain(one.compared, 100)}" for e, one in lines]
     ax.set_yticks(range(len(lines)), names, fontsize=7.5)
