@@ -10,6 +10,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from thyroid_keras import metrics, report, runs
+from thyroid_keras.report.calcifications import calcifications
+from thyroid_keras.report.style import counted_images
 
 NAMES = ("benign", "malignant")
 
@@ -493,6 +495,15 @@ def test_a_signed_map_fades_out_where_it_changes_its_sign():
     )
     alpha = report.gallery([bare], class_names=NAMES).axes[1].images[-1].get_alpha()
     assert alpha[:, [0, -1]].min() > 0.6 and alpha[:, [19, 20]].max() < 0.05
+
+
+def test_counts_are_written_as_people_write_them():
+    assert counted_images(1, 1, "patient") == "1 image of 1 patient"
+    assert counted_images(15, 15, "image") == "15 images"
+    number = {"value": 60.0, "ci95": [8.6875, 123.4], "n": 8}
+    found = {"n": 8, "given": 0, "measures": {}, "number": number}
+    page = calcifications({"calcifications": found})
+    assert ">60</td>" in page and ">8.69 – 123</td>" in page
 
 
 def test_saving_warns_of_no_missing_glyph(tmp_path):

@@ -12,6 +12,7 @@ from thyroid_keras.borders import border_remover
 from thyroid_keras.data.audit import audit
 from thyroid_keras.runs import require_writable, write_json
 from thyroid_keras.shortcuts import audit_shortcuts
+from thyroid_keras.spelling import counted
 from thyroid_keras.training import SettingError
 
 _SHOWN = 50  # items of one kind of warning; --json has all
@@ -89,7 +90,8 @@ def _print_shortcuts(console, told, borders):
     if "reason" in told:
         console.print(f"  none looked for: {told['reason']}", markup=False)
         return
-    n = f"{told['n']} samples in {told['groups']} groups ({told['group_unit']})"
+    groups = counted(told["groups"], "group")
+    n = f"{counted(told['n'], 'sample')} in {groups} ({told['group_unit']})"
     console.print(f"  AUC with 95 % interval by group, cross-validated, {n}", markup=False)
     for entry in told["features"]:
         line = f"  {entry['name']:<20} {_auc(entry['roc_auc']):<22} {entry['what']}"
@@ -134,13 +136,13 @@ def _table(found):
 def _facts(summary):
     groups, masks, grey = summary["groups"], summary["masks"], summary["grey_levels"]
     pictures = summary["pictures"]
-    yield "Samples", f"{summary['samples']} from {pictures} pictures"
+    yield "Samples", f"{summary['samples']} from {counted(pictures, 'picture')}"
     yield "Distinct pictures", f"{summary['distinct_pictures']}"
     for name, counts in summary["classes"].items():
         share = counts["samples"] / max(1, summary["samples"])
         yield (
             f"Class {name!r}",
-            f"{counts['samples']} ({share:.0%}) in {counts['groups']} groups",
+            f"{counts['samples']} ({share:.0%}) in {counted(counts['groups'], 'group')}",
         )
     yield (
         "Groups",

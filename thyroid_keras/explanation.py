@@ -39,6 +39,7 @@ from thyroid_keras.runs import (
     write_png,
     write_text,
 )
+from thyroid_keras.spelling import counted
 
 NAMES = {"cam": "class map", "gradcam": "Grad-CAM"}
 METHODS = ("attention", *NAMES)
@@ -112,7 +113,7 @@ def explain(folder, images, *, out, method="attention", beside=(), layer=None, s
     what = (
         f"the maps {', '.join(maps)}" if method == "attention" else f"its answer's {NAMES[method]}"
     )
-    say(f"{len(boxes)} pictures, each with {what}: {out}")
+    say(f"{counted(len(boxes), 'picture')}, each with {what}: {out}")
     return boxes
 
 

@@ -27,6 +27,7 @@ from thyroid_keras.runs import (
     write_csv,
     write_png,
 )
+from thyroid_keras.spelling import counted
 
 MASK_NAME = re.compile(r"\d{4,}_.*_mask\.png", re.DOTALL)
 LONGEST = 200  # bytes of the name of a picture; a file's may have 255
@@ -84,7 +85,7 @@ def predict(folder, images, *, out="predictions.csv", say=print):
     rows = with_numbers(rows, surveys)
     write_csv(out, rows)
     _remove_masks(masks, but={row.get("mask") for row in rows})
-    say(f"{len(rows)} pictures predicted: {out}")
+    say(f"{counted(len(rows), 'picture')} predicted: {out}")
     if surveys:
         write_csv(measured, rows_of(surveys, store.table))
         say(f"Masks: {masks}/; their calcifications: {measured}")

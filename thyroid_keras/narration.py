@@ -4,7 +4,7 @@ from thyroid_keras.metrics import widest_interval
 from thyroid_keras.recipes import RECIPES
 from thyroid_keras.report.first_look import first_look_sentence
 from thyroid_keras.report.shortcuts import against_shortcuts
-from thyroid_keras.report.style import FEW_GROUPS, counted, doubt, with_interval
+from thyroid_keras.report.style import FEW_GROUPS, counted, counted_images, doubt, with_interval
 from thyroid_keras.report.transfer import leak_sentence
 from thyroid_keras.training import differences, in_vain
 
@@ -55,8 +55,9 @@ def conclusion(found, run):
     """Returns lines that say how good the model is and where the report lies."""
     parts = [f"{word} {_figure(found[name])}" for name, word in NAMES.items() if name in found]
     yield (
-        f"{found['split'].capitalize()}, {counted(found['n'], 'image')} of "
-        f"{counted(found['groups'], found['group_unit'])}, 95 % intervals: " + ", ".join(parts)
+        f"{found['split'].capitalize()}, "
+        f"{counted_images(found['n'], found['groups'], found['group_unit'])}, 95 % intervals: "
+        + ", ".join(parts)
     )
     if reason := doubt(found.get("roc_auc"), found["group_unit"]):
         yield f"The interval of the AUC is rough: {reason}"
@@ -106,7 +107,7 @@ def _figure(figure):
 def verdict(result):
     """Returns one sentence that says which run is better, by patients, and how sure that is."""
     difference, unit = result["differences"]["roc_auc"], result["group_unit"]
-    n = f"{counted(result['n'], 'image')} of {counted(result['groups'], unit)}"
+    n = counted_images(result["n"], result["groups"], unit)
     if difference["value"] is None or difference["ci95"] is None:
         return f"On {n} it cannot be said which run is better: {difference['reason']}."
     low, high = difference["ci95"]
@@ -133,7 +134,7 @@ def versus(result):
         if "warning" in run:
             yield f"{'':<8}{run['warning']}"
     unit = result["group_unit"]
-    yield f"Both on the same {counted(result['n'], 'image')} of {counted(result['groups'], unit)}"
+    yield f"Both on the same {counted_images(result['n'], result['groups'], unit)}"
     yield f"{'':<13}{'first':<22}{'second':<22}difference, 95 % interval by {unit}"
     for name, figure in result["differences"].items():
         each = "".join(f"{with_interval(run.get(name)):<22}" for run in result["runs"])

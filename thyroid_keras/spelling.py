@@ -1,4 +1,4 @@
-"""What a misspelt name was meant to be."""
+"""How names and numbers are spelt."""
 
 import difflib
 
@@ -8,3 +8,9 @@ def suggestion(name, names):
     plain = str(name).lower().replace("-", "_")
     close = difflib.get_close_matches(plain, names, n=1)
     return f" Did you mean {close[0]}?" if close else ""
+
+
+def counted(number, unit):
+    """Returns e.g. `1 patient`, `41 patients`, `5 blocks of ten cases`."""
+    head, of, rest = unit.partition(" of ")
+    return f"{number} {head}{'' if number == 1 else 's'}{of}{rest}"

@@ -39,12 +39,12 @@ def calcifications(metrics):
         return ""
     unit = metrics.get("group_unit", "group")
     rows = [
-        [f"{name}: {meaning}", f"{found[key]['value']:.3f}", _reach(found[key]), found[key]["n"]]
+        [f"{name}: {meaning}", _short(found[key]["value"]), _reach(found[key]), found[key]["n"]]
         for key, name, meaning in ERRORS
         if (found.get(key) or {}).get("value") is not None
     ]
     measured = [
-        [name, f"{of['median']:.3g}", f"{of['lower']:.3g} – {of['upper']:.3g}"]
+        [name, _short(of["median"]), f"{_short(of['lower'])} – {_short(of['upper'])}"]
         for key, name in MEASURES
         if (of := found["measures"].get(key))
     ]
@@ -73,7 +73,12 @@ def calcifications(metrics):
 
 def _reach(figure):
     interval = widest_interval(figure)
-    return "{:.3f} – {:.3f}".format(*interval) if interval else "–"
+    return " – ".join(map(_short, interval)) if interval else "–"
+
+
+def _short(number):
+    """Three digits, of counts and of shares alike; all those before the point."""
+    return f"{number:.0f}" if abs(number) >= 100 else f"{number:.3g}"
 
 
 def calcification_plot(numbers, true_numbers, places, true_places):

@@ -10,7 +10,7 @@ from thyroid_keras.report.page import (
     text,
     warning,
 )
-from thyroid_keras.report.style import counted, doubt, with_interval
+from thyroid_keras.report.style import counted_images, doubt, with_interval
 
 # name in metrics.json, name on the page, what it means
 MEANINGS = (
@@ -53,7 +53,7 @@ def summary(config, metrics, rows):
     learnt = [row for row in rows if row.get("split") == "train"]
     if learnt:
         num_groups = len({row.get("group") for row in learnt})
-        source = f"{counted(len(learnt), 'image')} of {counted(num_groups, unit)} of {source}"
+        source = f"{counted_images(len(learnt), num_groups, unit)} of {source}"
     aim = " from ".join(classes) if len(classes) == 2 else f"{len(classes)} classes apart"
     target = f" (target: {data['target']})" if data.get("target") else ""
     if num_folds := len(metrics.get("folds") or []):
@@ -63,7 +63,7 @@ def summary(config, metrics, rows):
         task = "find the ultrasound sector and the text burned in, on screens made up around them"
     sentences = [f"{config.get('arch', 'The model')} was trained on {source} to {task}."]
     if metrics.get("n"):
-        judged = f"{counted(metrics['n'], 'image')} of {counted(metrics.get('groups', '?'), unit)}"
+        judged = counted_images(metrics["n"], metrics.get("groups", "?"), unit)
         sentences.append(
             f"All {judged} were judged, each by the model that had not seen it."
             if num_folds
@@ -130,10 +130,9 @@ def results(config, metrics):
     split = f"{metrics.get('split', 'test').capitalize()} split"
     if metrics.get("folds"):
         split = "Pooled over the folds"
+    judged = counted_images(metrics.get("n", "?"), metrics.get("groups", "?"), unit)
     caption = (
-        f"{split}, {metrics.get('n', '?')} images of "
-        f"{counted(metrics.get('groups', '?'), unit)}.{cut}{average} Ticks: the constant answer's "
-        "accuracy, an AUC of chance."
+        f"{split}, {judged}.{cut}{average} Ticks: the constant answer's accuracy, an AUC of chance."
     )
     return section(
         "Results",

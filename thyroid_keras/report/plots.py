@@ -12,7 +12,7 @@ from thyroid_keras.report.style import (
     CYCLE,
     GREY,
     VERMILION,
-    counted,
+    counted_images,
     new_figure,
     plain,
     unit_axes,
@@ -121,7 +121,7 @@ def roc_band(truth, scores, groups, seed=0, draws=1000):
 
 def _title(kind, labels, groups, class_names, unit):
     num_groups = len(np.unique(np.asarray(groups, dtype=str)))
-    n = f"{counted(len(labels), 'image')} of {counted(num_groups, plain(unit))}"
+    n = counted_images(len(labels), num_groups, plain(unit))
     if len(class_names) > 2:
         return f"{kind}, each class against the rest\n{n}"
     return f"{kind}: {plain(class_names[1])}\n{n}, {int((labels == 1).sum())} positive"

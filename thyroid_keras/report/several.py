@@ -9,7 +9,7 @@ from thyroid_keras.report.style import (
     CYCLE,
     GREY,
     VERMILION,
-    counted,
+    counted_images,
     new_figure,
     plain,
     unit_axes,
@@ -86,7 +86,7 @@ def paired_roc(labels, scores, groups, *, class_names, unit="group", seed=0):
         x, y, _ = metrics.roc_points(truth, values)
         ax.plot(x[0], y[0], linewidth=2, label=f"{plain(name)}: AUC {auc}", **style)
     num_groups = len(np.unique(np.asarray(groups, dtype=str)))
-    n = f"{counted(len(truth), 'image')} of {counted(num_groups, plain(unit))}"
+    n = counted_images(len(truth), num_groups, plain(unit))
     ax.set_title(f"ROC: {plain(class_names[1])}\n{n}, {truth.sum()} positive", fontsize=11)
     figure.legend(loc="outside lower center", frameon=False, fontsize=9)
     return figure

@@ -3,7 +3,7 @@
 from thyroid_keras.metrics import widest_interval
 from thyroid_keras.report.figures import interval_text
 from thyroid_keras.report.page import interval_bar, paragraph, section, table, warning
-from thyroid_keras.report.style import counted, doubt, with_interval
+from thyroid_keras.report.style import counted_images, doubt, with_interval
 
 
 def against_shortcuts(metrics):
@@ -52,7 +52,7 @@ def shortcuts(metrics):
     unit = found["group_unit"]
     caption = (
         f"A ridge classifier on each kind of feature, cross-validated by group over "
-        f"{counted(found['n'], 'image')} of {counted(found['groups'], unit)}, read as the model "
+        f"{counted_images(found['n'], found['groups'], unit)}, read as the model "
         f"reads them. Intervals by {unit} (bootstrap). Ticks: chance."
     )
     rows = [_row(entry["name"], entry["what"], entry["roc_auc"]) for entry in found["features"]]

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from thyroid_keras.metrics import widest_interval
 from thyroid_keras.runs import atomic
+from thyroid_keras.spelling import counted
 
 FEW_GROUPS = 20  # below which a bootstrap over them is rough
 
@@ -50,10 +51,10 @@ def plain(text, width=40):
     return text.replace("$", r"\$")
 
 
-def counted(number, unit):
-    """Returns e.g. `1 patient`, `41 patients`, `5 blocks of ten cases`."""
-    head, of, rest = unit.partition(" of ")
-    return f"{number} {head}{'' if number == 1 else 's'}{of}{rest}"
+def counted_images(number, groups, unit):
+    """Returns e.g. `20 images of 10 patients`, or `15 images` where each is its own group."""
+    images = counted(number, "image")
+    return images if unit == "image" else f"{images} of {counted(groups, unit)}"
 
 
 def with_interval(figure):

@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from thyroid_keras import metrics
 from thyroid_keras.data.dealing import deal_folds
 from thyroid_keras.shortcuts.features import MEANINGS, read_features
+from thyroid_keras.spelling import counted
 
 MIN_GROUPS = 10  # of each class; below that no figure means anything
 _FOLDS = 5
@@ -91,8 +92,8 @@ def _too_few(table, chosen):
         count = len(np.unique(groups[labels == label]))
         if count < MIN_GROUPS:
             return (
-                f"{name!r} is in {count} groups ({table.group_unit}), of which there must be "
-                f"{MIN_GROUPS} at least"
+                f"{name!r} is in {counted(count, 'group')} ({table.group_unit}), of which there "
+                f"must be {MIN_GROUPS} at least"
             )
     return None
 

@@ -6,7 +6,7 @@ import pathlib
 from thyroid_keras import metrics
 from thyroid_keras.recipes import LEDGER, TABLES, Statement
 from thyroid_keras.report.shortcuts import best_shortcut
-from thyroid_keras.report.style import counted
+from thyroid_keras.report.style import counted, counted_images
 from thyroid_keras.runs import Run
 from thyroid_keras.tables.claims import holds, p_text
 from thyroid_keras.tables.results import called, check_comparable, paired_differences, read_result
@@ -238,6 +238,6 @@ JUDGES = {
 def _data(result):
     found, data = result.found, result.config["data"]
     unit = data.get("group_unit") or "group"
-    said = f"{data['name']}: {counted(found['n'], 'image')} of {counted(found['groups'], unit)}"
+    said = f"{data['name']}: {counted_images(found['n'], found['groups'], unit)}"
     shortcut = best_shortcut(found)
     return f"{said}; {shortcut}" if shortcut else said

@@ -14,7 +14,7 @@ from thyroid_keras.report.page import (
     without_folders,
 )
 from thyroid_keras.report.page import table as html_table
-from thyroid_keras.report.style import counted
+from thyroid_keras.report.style import counted, counted_images
 from thyroid_keras.runs import write_csv, write_text
 from thyroid_keras.tables.cells import recipe_of
 from thyroid_keras.tables.results import folds_table
@@ -105,7 +105,7 @@ def judged(table, results, more):
         unit, of = data["group_unit"], f" {target}" if target else ""
         where = "the test split" if found["split"] == "test" else "out of fold"
         lines.append(
-            f"{counted(found['n'], 'image')} of {counted(found['groups'], unit)} "
+            f"{counted_images(found['n'], found['groups'], unit)} "
             f"({where}), the same in every{of} row (checked); the data were split by {unit}."
         )
     lines.append(

@@ -8,6 +8,7 @@ import numpy as np
 from thyroid_keras import metrics
 from thyroid_keras.data.dealing import deal_folds
 from thyroid_keras.data.progress import track
+from thyroid_keras.spelling import counted
 from thyroid_keras.transfer.svm import INNER_FOLDS, fewest_groups
 
 
@@ -87,7 +88,8 @@ def each_alone(features, dealt, num_folds, fit, joined, seed):
         answers = (of[own] for of in joined)
         rows.append({"name": name, "joined": metrics.brief(labels, *answers, *facts)})
         if (found := fewest_groups(labels, groups, len(table.class_names))) < least:
-            rows[-1]["reason"] = f"a class of it is in {found} groups, and {least} are needed"
+            few = counted(found, "group")
+            rows[-1]["reason"] = f"a class of it is in {few}, and {least} are needed"
             continue
         folds = np.argmax(deal_folds(labels, groups, num_folds, seed), axis=0)
         alone = cross_validate(features[:, own], labels, groups, folds, fit, f"{name} alone")
