@@ -21,6 +21,7 @@ from thyroid_keras.tables.results import folds_table
 from thyroid_keras.training import differences as recipe_differences
 
 RESEARCH = "Research use only; not a medical device."
+DASH = "A dash: the paper gives no figure; ours was not trained, or has none."
 OVER_FOLDS = "Mean ± SD over the folds, which is no confidence interval"
 
 
@@ -60,7 +61,7 @@ def write_pages(run, table, results, found, options, figures, costs=None):
         warning(RESEARCH),
         f"<h1>{text(table.title)}</h1>",
         paragraph(f"Paper: {table.paper}.", "soft"),
-        html_table(found.header, _bold(found.rows), "A dash: the figure is not known.", numbers),
+        html_table(found.header, _bold(found.rows), DASH, numbers),
         html_table(*over_folds, OVER_FOLDS, numbers) if over_folds else "",
         *(
             section(title, html_table(*extra, range(1, len(extra[0]))))

@@ -176,7 +176,10 @@ def text_of(figure, form=".3f"):
 
 
 def main_table(table, results, differences):
-    """Returns the header and the rows of the table that people read, as text."""
+    """Returns the header and the rows of the table that people read, as text.
+
+    A row is there that was trained, or of which the paper has a figure.
+    """
     header = [table.stub]
     for name in table.figures:
         header += [f"{called(table, name)}: paper", f"{called(table, name)}: ours (95 %)"]
@@ -189,7 +192,7 @@ def main_table(table, results, differences):
     trained, rows = {result.row.name: result for result in results}, []
     for row in table.rows:
         name, cells, result = row.name, [row.label], trained.get(row.name)
-        if result is None and not row.paper_only:
+        if result is None and not any(row.reported.get(f) is not None for f in table.figures):
             continue
         for figure in table.figures:
             reported = row.reported.get(figure)
