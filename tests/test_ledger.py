@@ -199,7 +199,14 @@ def test_all_tables_take_no_options_of_one(tmp_path, capsys):
         with pytest.raises(SystemExit) as left:
             command.main(words)
         assert left.value.code == 2
-        assert f"take no {words[1][2:]}" in capsys.readouterr().err
+        assert f"`{words[0]}` takes no {words[1]}; " in capsys.readouterr().err
+
+
+def test_a_misspelt_table_is_told_all_names(capsys):
+    with pytest.raises(SystemExit) as left:
+        command.main(["claim"])
+    said = capsys.readouterr().err
+    assert left.value.code == 2 and ", all, claims. Did you mean claims?" in said
 
 
 def test_a_table_that_fails_does_not_keep_the_others_from_being_made(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from thyroid_keras import cli
 from thyroid_keras.preparation import SCALES
 from thyroid_keras.recipes import LEDGER, TABLES
+from thyroid_keras.spelling import suggestion
 from thyroid_keras.tables import all_tables, table, write_claims
 
 # of all tables together, and the options of each
@@ -69,15 +70,21 @@ def main(arguments=None):
         help="end after so many minutes, with exit status 143; the same command goes on",
     )
     chosen = vars(parser.parse_args(arguments))
+    name, names = chosen["name"], [*TABLES, *TOGETHER]
     if chosen.pop("list"):
         cli.run(list_tables)
-    elif chosen["name"] is None:
-        parser.error(f"which table? Choose among {', '.join([*TABLES, *TOGETHER])}")
-    elif chosen["name"] in TOGETHER:
+    elif name is None:
+        parser.error(f"which table? Choose among {', '.join(names)}")
+    elif name not in names:
+        among = f"choose among {', '.join(names)}.{suggestion(name, names)}"
+        parser.error(f"no such table; {among} Received: name={name!r}")
+    elif name in TOGETHER:
         function, takes = TOGETHER[chosen.pop("name")]
         given = {k: v for k, v in chosen.items() if v != parser.get_default(k)}
         if others := sorted(given.keys() - takes):
-            parser.error(f"all tables together take no {', '.join(others)}; make one by its name")
+            flags = (f"--{'set' if o == 'settings' else o.replace('_', '-')}" for o in others)
+            way = "it trains nothing" if name == "claims" else "make one table by its name"
+            parser.error(f"`{name}` takes no {', '.join(flags)}; {way}")
         cli.run(function, **given)
     else:
         cli.run(table, **chosen)
