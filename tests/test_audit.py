@@ -137,6 +137,20 @@ def odd_pictures():
     yield "dot.png", corpus.encode(corpus.pixels(31)[:1, :1])
 
 
+def test_twelve_bits_in_sixteen_are_told(tmp_path):
+    for label in "ab":
+        for i in range(4):
+            levels = corpus.pixels(ord(label) + i).astype(np.uint16)
+            for name, scale in (("whole", 257), ("twelve", 16)):
+                (tmp_path / name / label).mkdir(parents=True, exist_ok=True)
+                data = corpus.encode(levels * scale)
+                (tmp_path / name / label / f"{i}.png").write_bytes(data)
+    told = {
+        name: str(audit(tmp_path / name, progress=False).warnings) for name in ("whole", "twelve")
+    }
+    assert "nearly black" in told["twelve"] and "nearly black" not in told["whole"]
+
+
 def test_odd_but_good_pictures_are_accepted(tmp_path, capsys):
     folder = corpus.good_folder(tmp_path / "odd")
     names = []

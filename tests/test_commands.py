@@ -53,8 +53,17 @@ def segmentation_run(tmp_path_factory):
     """A finished run of one stage, on a copy of the data that a test may spoil."""
     root = tmp_path_factory.mktemp("segmentation")
     copy = write_folder(blobs(32), root / "copy")
-    train.main(["--arch", "ds_agnet", "--data", str(copy), "--out", str(root / "run"), *SMALL])
+    command = ["--arch", "ds_agnet", "--data", str(copy), "--out", str(root / "run"), *SMALL]
+    train.main([*command, "--resume"])
     return root / "run"
+
+
+def test_what_there_is_to_resume_is_said(run_folder, segmentation_run):
+    said = (segmentation_run / "log.txt").read_text()
+    assert f"Nothing to resume in {segmentation_run}: a new run begins." in said
+    assert "Nothing to resume" not in (run_folder / "log.txt").read_text()
+    assert "phantom_" not in said  # the fields of a phantom say nothing of data
+    assert "phantom_" not in (segmentation_run / "config.json").read_text().split("differences")[1]
 
 
 def test_a_run_leaves_its_folder(run_folder):
@@ -236,6 +245,7 @@ WRONG = {
     "seed out of range": (["--seed", "-1"], "seed"),
     "resume without a folder": (["--resume"], "--out"),
     "unknown labels": (["--target", "banana"], "banana"),
+    "format of no data": (["--format", "ddti"], "--format is of --data"),
 }
 
 
@@ -259,7 +269,8 @@ def test_pictures_without_masks_are_refused_with_the_reason(tmp_path, capsys):
     folder = write_folder(blobs(32, masks=False), tmp_path / "plain")
     out = tmp_path / "run"
     said = fails(train.main, ["--arch", "cs_agnet", "--data", folder, "--out", out, *SMALL], capsys)
-    assert "no training image has a mask" in said.lower() or "no train image has a mask" in said
+    assert "no train image has a mask" in said and "as fan" in said
+    assert not list(out.glob("[!.]*"))  # so that it may be asked for again
 
 
 def test_a_used_folder_is_refused(run_folder, capsys):

@@ -23,7 +23,7 @@ LEARNING = {"archs", "data", "explain", "loading", "recipes", "training"}
 MAY_IMPORT = {
     **{part: set() for part in LOW},
     "folding": {"layers"},
-    "runs": {"replacing"},
+    "runs": {"replacing", "_version"},
     "archs": {"layers", "loading", "spelling", "weight_files"},  # to start from one's own
     "data": {"replacing"},
     "loading": set(),

@@ -250,11 +250,22 @@ def test_grad_cam_is_drawn_of_any_network_and_layer(judged, table, tmp_path):
     assert (tmp_path / "0001_a_gradcam.png").exists()
 
 
+@pytest.mark.parametrize("method", ["attention", "cam", "gradcam"])
+def test_a_network_without_features_is_told_so(method, table, tmp_path):
+    image = keras.Input((*SIZE, 1))
+    answer = keras.layers.Dense(2, name="logits")(keras.layers.Flatten()(image))
+    run = described_run(tmp_path / "flat", keras.Model(image, answer), table)
+    Image.new("L", (9, 9), 7).save(tmp_path / "a.png")
+    with pytest.raises(RunError, match="it has no maps of any kind"):
+        explain_pictures(run.folder, [tmp_path / "a.png"], out=tmp_path / "out", method=method)
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_cannot_be_drawn_is_said_of_all_runs_at_once(judged, gap, table, tmp_path, capsys):
     plain = described_run(tmp_path / "none", network(), table)
     Image.fromarray(table.samples[9].image).save(tmp_path / "a.png")
     arguments = plain.folder, [tmp_path / "a.png"]
-    with pytest.raises(RunError, match="no attention gates; it has a class map, --method cam"):
+    with pytest.raises(RunError, match="no attention gates; it answers to --method cam"):
         explain_pictures(*arguments, out=tmp_path)
     with pytest.raises(RunError) as caught:
         explain_pictures(*arguments, out=tmp_path, layer="x", beside=[gap.folder], method="cam")

@@ -205,7 +205,7 @@ def test_what_a_network_lacks_is_said_with_the_way_out(table, tmp_path):
     run = described_run(tmp_path / "plain", network("sononet"), table)
     picture = tmp_path / "a.png"
     Image.fromarray(table.samples[0].image).save(picture)
-    with pytest.raises(RunError, match="no attention gates; it has a class map, --method cam"):
+    with pytest.raises(RunError, match="no attention gates; it answers to --method cam"):
         explain(run.folder, [picture], out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
     (maps,) = explain(run.folder, [picture], out=tmp_path / "out", method="cam").values()
@@ -215,7 +215,7 @@ def test_what_a_network_lacks_is_said_with_the_way_out(table, tmp_path):
     seen = keras.layers.Multiply()([x, GridAttention(2, name="gate1")(x, x)])
     gated = keras.Model(image, keras.layers.Dense(8)(keras.layers.Flatten()(seen)))
     gated.save(run.model)
-    with pytest.raises(RunError, match="no class map.*gates answer to --method attention"):
+    with pytest.raises(RunError, match="no class map.*it answers to --method attention"):
         explain(run.folder, [picture], out=tmp_path / "none", method="cam")
     with pytest.raises(ValueError, match="method='gradient'"):
         explain(run.folder, [picture], out=tmp_path / "none", method="gradient")

@@ -13,7 +13,7 @@ import sys
 import numpy as np
 import pytest
 
-from thyroid_keras import runs
+from thyroid_keras import __version__, runs
 from thyroid_keras.runs import Run, RunError
 
 HOLD = """
@@ -193,6 +193,7 @@ def test_environment_names_versions_and_code(tmp_path, monkeypatch):
     assert found["versions"]["numpy"] == np.__version__
     assert found["cores"] >= 1 and found["cpu"] and found["command"].startswith("python ")
     json.dumps(found)
+    assert runs.environment()["versions"]["thyroid-keras"] == __version__
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert runs.environment("9.9")["git"] is None
@@ -288,7 +289,7 @@ def test_a_full_disk_is_found_before_anything_is_made(tmp_path, monkeypatch):
 
 FULL = """
 import resource, sys
-from thyroid_keras import runs
+from thyroid_keras import __version__, runs
 run = runs.Run(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
 for write in (

@@ -15,8 +15,8 @@ from thyroid_keras.data.samples import DataError
 from thyroid_keras.data.splits import make_splits
 from thyroid_keras.losses import FocalTversky
 from thyroid_keras.recipes import RECIPES
-from thyroid_keras.recipes.collaborative import draw_pixel_labels
 from thyroid_keras.recipes.feeding import feed, open_stores, train_batches, val_batches
+from thyroid_keras.recipes.pixel_labels import draw_pixel_labels
 from thyroid_keras.training import (
     Diverged,
     Interrupted,

@@ -9,6 +9,7 @@ import keras
 
 from thyroid_keras.answers import num_classes
 from thyroid_keras.borders import borders_in, finds_borders, keep_network
+from thyroid_keras.data.samples import DataError
 from thyroid_keras.loading import float32_twin, load
 from thyroid_keras.narration import conclusion, introduction
 from thyroid_keras.other_data import describe_other, evaluation_folder, other_table
@@ -129,6 +130,10 @@ def train(
             return (run, run.read_metrics()) if devices.first else (None, None)
         with devices.agreeing() as facts:
             splits = split_data(run, source, recipe, seed)
+            if problems := recipe.data_problems(splits):
+                if not begun:  # lest it stand in the way of another command
+                    run.split.unlink()
+                raise DataError(problems)
             keep_network(run, recipe.borders)
             facts |= {"settings": recipe.settings(), "precision": precision, "seed": seed}
             facts["images"] = splits.listing()
@@ -140,7 +145,10 @@ def train(
             config["data"]["notes"] = begun["data"]["notes"]
         write_json(run.config, config)
         tell = teller(run, say)
-        tell(*introduction(recipe, splits, precision, run), *devices.introduction())
+        if resume and not begun:
+            tell(f"Nothing to resume in {run.folder}: a new run begins.")
+        tell(*introduction(recipe, splits, precision, run, simulated=data is None))
+        tell(*devices.introduction())
         with devices.scope():
             training = recorded(run, recipe, config, guard, tell, devices)
             model = recipe.procedure(recipe, splits, training)
@@ -206,7 +214,8 @@ def _judge(run, folder, splits, config, say):
 
 def _config(run, recipe, splits, source, seed, precision):
     table = splits.train
-    changes = differences(recipe, RECIPES[recipe.arch]["paper"])
+    paper, simulated = RECIPES[recipe.arch]["paper"], source["path"] is None
+    changes = differences(recipe, paper, simulated=simulated)
     machine = environment()
     return {
         "arch": recipe.arch,

@@ -43,6 +43,11 @@ from thyroid_keras.spelling import counted
 
 NAMES = {"cam": "class map", "gradcam": "Grad-CAM"}
 METHODS = ("attention", *NAMES)
+LACKING = {
+    "attention": "attention gates",
+    "cam": "class map: no one global average is all that its classes rest on",
+    "gradcam": "features on a grid",
+}
 BATCH_SIZE = 16
 BOXES = "boxes.json"
 
@@ -177,19 +182,19 @@ def _no_maps(model, method, layer):
     received = f" Received: method={method!r}"
     if layer is not None and method != "gradcam":
         return f"is asked for a layer, which --method gradcam alone takes.{received}"
-    if method == "gradcam" and layer is not None and layer not in feature_layers(model):
-        known = ", ".join(feature_layers(model))
-        return f"has no such features; choose among {known}. Received: layer={layer!r}"
-    if method == "cam" and not has_class_map(model):
-        way_out = " its gates answer to --method attention," if has_attention(model) else ""
-        return (
-            "has no class map: no one global average is all that its classes rest on;"
-            f"{way_out} every network to --method gradcam.{received}"
-        )
-    if method == "attention" and not has_attention(model):
-        way_out = "it has a class map, --method cam" if has_class_map(model) else "try gradcam"
-        return f"has no attention gates; {way_out}.{received}"
-    return None
+    shows = {
+        "attention": has_attention(model),
+        "cam": has_class_map(model),
+        "gradcam": bool(feature_layers(model)),
+    }
+    if shows[method]:
+        if layer is not None and layer not in feature_layers(model):
+            known = ", ".join(feature_layers(model))
+            return f"has no such features; choose among {known}. Received: layer={layer!r}"
+        return None
+    others = [f"--method {name}" for name, has in shows.items() if has]
+    way_out = f"it answers to {' and '.join(others)}" if others else "it has no maps of any kind"
+    return f"has no {LACKING[method]}; {way_out}.{received}"
 
 
 def _look(viewer, method, layer):

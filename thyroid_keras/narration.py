@@ -29,8 +29,8 @@ COMPARED = {
 }
 
 
-def introduction(recipe, splits, precision, run):
-    """Returns lines that say what is trained on what."""
+def introduction(recipe, splits, precision, run, *, simulated):
+    """Returns lines that say what is trained on what, `simulated` data or other."""
     table, counts = splits.train, {n: len(t) for n, t in splits.parts.items()}
     apart = f"split by {table.group_unit}"
     if splits.leaked is not None:
@@ -42,9 +42,9 @@ def introduction(recipe, splits, precision, run):
         f"{counts['test']} test images, {apart}"
     )
     paper = RECIPES[recipe.arch]["paper"]
-    if changes := differences(recipe, paper):
+    if changes := differences(recipe, paper, simulated=simulated):
         yield f"Unlike the paper: {'; '.join(changes)}"
-    if changes := in_vain(recipe, RECIPES[recipe.arch][recipe.scale]):
+    if changes := in_vain(recipe, RECIPES[recipe.arch][recipe.scale], simulated=simulated):
         yield f"Set, but without effect: {'; '.join(changes)}"
     for note in table.notes:
         yield f"Note: {note}"

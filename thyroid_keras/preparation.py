@@ -86,6 +86,8 @@ def read_table(source, recipe):
     """
     path, format, target = source["path"], source["format"], source["target"]
     clean = border_remover(recipe.borders)  # before anything that takes longer
+    if path is None and format is not None:
+        raise DataError([f"--format is of --data, which is not given. Received: format={format!r}"])
     if path is None:
         table = _simulate(target or recipe.target, recipe, source["seed"])
     else:

@@ -12,9 +12,10 @@ import keras
 
 from thyroid_keras.archs import build
 from thyroid_keras.archs.alexnet_seg import STAGE_FILTERS, UNITS
-from thyroid_keras.recipes.collaborative import adam, draw_pixel_labels, tversky
+from thyroid_keras.recipes.collaborative import adam, tversky
 from thyroid_keras.recipes.cs_agnet import MaskRecipe
 from thyroid_keras.recipes.feeding import open_stores, train_batches, val_batches
+from thyroid_keras.recipes.pixel_labels import draw_pixel_labels
 from thyroid_keras.training import Phase, fit_phase, unmet
 
 

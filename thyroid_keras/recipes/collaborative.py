@@ -1,7 +1,5 @@
 """Two-stage collaborative training: few masks, then everybody's pseudo masks."""
 
-import math
-
 import keras
 import numpy as np
 
@@ -9,10 +7,10 @@ from thyroid_keras.archs import build
 from thyroid_keras.data.augment import GREY_LEVEL
 from thyroid_keras.data.progress import track
 from thyroid_keras.data.samples import DataError
-from thyroid_keras.data.splits import stratified_subset
 from thyroid_keras.data.store import empty_pixels
 from thyroid_keras.losses import FocalTversky
 from thyroid_keras.recipes.feeding import open_stores, train_batches, val_batches
+from thyroid_keras.recipes.pixel_labels import draw_pixel_labels
 from thyroid_keras.training import Phase, copy_weights, fit_phase, later_seed
 from thyroid_keras.training.adam import Adam
 
@@ -87,41 +85,6 @@ def segmentation_only(recipe, splits, training):
     drawn = draw_pixel_labels(splits, recipe, training.seed)
     stores = open_stores(recipe, splits)
     return _fit_segmenter(recipe, recipe.arch, stores, drawn, training, "Stage 1 of 1")
-
-
-def draw_pixel_labels(splits, recipe, seed):
-    """Chooses the images whose masks may be used: a share of the training images.
-
-    Args:
-        splits: `data.splits.Splits`.
-        recipe: `recipes.cs_agnet.CSAGNetRecipe`; `pixel_label_percent` of all training
-            images are drawn, stratified by label, among those that have a mask.
-        seed: int.
-
-    Returns:
-        dict of int64 indices: `train`, those drawn; `val`, all that have a mask.
-
-    Raises:
-        DataError: if no training or no validation image has a mask.
-    """
-    have = {
-        name: np.flatnonzero([s.mask is not None for s in getattr(splits, name).samples])
-        for name in ("train", "val")
-    }
-    problems = [
-        f"{splits.train.name}: no {name} image has a mask, and {recipe.arch} learns from masks. "
-        "Add a `mask` column or masks/ folder, or choose an architecture without masks."
-        for name, indices in have.items()
-        if not len(indices)
-    ]
-    if problems:
-        raise DataError(problems)
-    wanted = math.floor(len(splits.train) * recipe.pixel_label_percent / 100)
-    candidates = splits.train.select(have["train"])
-    chosen = stratified_subset(candidates, max(1, min(wanted, len(candidates))), seed)
-    names = {sample.name for sample in chosen.samples}
-    drawn = [i for i in have["train"] if splits.train.samples[i].name in names]
-    return {"train": np.array(drawn), "val": have["val"]}
 
 
 def pseudo_masks(segmenter, store, recipe):

@@ -12,6 +12,7 @@ import dataclasses
 from typing import Literal
 
 from thyroid_keras.recipes.collaborative import segmentation_only, two_stages
+from thyroid_keras.recipes.pixel_labels import lacking_masks
 from thyroid_keras.training import Recipe, unmet
 
 PAPER = (
@@ -94,6 +95,10 @@ class MaskRecipe(Recipe):
                 "tversky_beta": self.tversky_beta >= 0,
             },
         )
+
+    def data_problems(self, splits):
+        """Returns what such data lacks for this training, as a list of str."""
+        return super().data_problems(splits) + lacking_masks(splits, self.arch)
 
     def idle(self):
         """Returns which fields change nothing beside the others."""

@@ -57,7 +57,7 @@ def global_map(run, metrics):
         return ""
     how = (
         "One map for all images, which multiplies each of them. Drawn dark where it is high, "
-        "stretched to its own range, before any learning and after; red: the region expected."
+        "stretched to its own range, before any learning and after; orange: the region expected."
     )
     rows = [
         [TITLES[name], *(f"{found[name][key]:.3f}" for key in ("inside", "outside")),

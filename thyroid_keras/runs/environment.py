@@ -8,6 +8,8 @@ import subprocess
 import sys
 from importlib import metadata
 
+from thyroid_keras._version import __version__
+
 # the first name that is installed stands for the key
 DISTRIBUTIONS = {
     "keras": ("keras", "keras-nightly"),
@@ -25,7 +27,7 @@ def environment(version=None):
     """What it takes to explain a result later; imports nothing and never fails.
 
     Args:
-        version: str, of this package; `None`: the installed one.
+        version: str, of this package; `None`: the one that runs.
 
     Returns:
         Dict of `"versions"` (name -> str), `"platform"`, `"cpu"`, `"cores"` (usable by this
@@ -34,7 +36,7 @@ def environment(version=None):
         `"command"`.
     """
     versions = {
-        "thyroid-keras": version or _version(("thyroid-keras",)),
+        "thyroid-keras": version or __version__,
         "python": platform.python_version(),
     }
     versions |= {name: _version(names) for name, names in DISTRIBUTIONS.items()}

@@ -132,6 +132,10 @@ class Recipe:
             },
         )
 
+    def data_problems(self, splits):
+        """Returns what such data lacks for this training, as a list of str, see `idle`."""
+        return []
+
     def idle(self):
         """Returns which fields change nothing beside the others; a paper's recipe adds its own.
 

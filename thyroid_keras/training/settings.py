@@ -67,14 +67,15 @@ def describe(kind):
 FIXED = ("arch", "procedure", "scale", "paper", "target", "reported")
 
 
-def differences(recipe, other):
+def differences(recipe, other, *, simulated=True):
     """Returns what differs in the settings, as sentences for a reader.
 
     Args:
         recipe: `Recipe`; its fields that change nothing are left out.
         other: the `Recipe` it is held against.
+        simulated: bool, whether its data is, so that the fields of a phantom matter.
     """
-    theirs, idle = other.settings(), recipe.idle()
+    theirs, idle = other.settings(), _idle(recipe, simulated)
     return [
         f"{name} {_plain(value)} instead of {_plain(theirs[name])}"
         for name, value in _changed(recipe, other)
@@ -82,14 +83,19 @@ def differences(recipe, other):
     ]
 
 
-def in_vain(recipe, other):
+def in_vain(recipe, other, *, simulated=True):
     """Returns what differs in settings that change nothing, as `differences`, with the reason."""
-    idle = recipe.idle()
+    idle = _idle(recipe, simulated)
     return [
         f"{name} {_plain(value)} ({idle[name]})"
         for name, value in _changed(recipe, other)
         if name in idle
     ]
+
+
+def _idle(recipe, simulated):
+    phantoms = [name for name in recipe.settings() if name.startswith("phantom_")]
+    return recipe.idle() | ({} if simulated else dict.fromkeys(phantoms, "there is data"))
 
 
 def _changed(recipe, other):
