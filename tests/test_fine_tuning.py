@@ -149,6 +149,7 @@ def test_weights_that_cannot_be_had_are_said_within_seconds(capsys, tmp_path, mo
         assert not (tmp_path / "run").exists()
         # a run that once had them is read without them
         config = {"arch": "mobilenet", "scale": "paper", "recipe": {}, "image_shape": [160, 160, 3]}
+        config["data"] = {"source": {"format": None}}
         assert recipe_of(config).size == (160, 160)
 
 
