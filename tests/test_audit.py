@@ -161,7 +161,9 @@ def test_odd_but_good_pictures_are_accepted(tmp_path, capsys):
     assert "No faults." in capsys.readouterr().out
     found = audit(folder, progress=False)
     assert set(names) < {s.name for s in found.table.samples} and not found.problems
-    assert list(found.warnings) == ["Pictures of one grey level"]  # of one pixel
+    one_pixel, film = found.warnings.items()
+    assert one_pixel[0] == "Pictures of one grey level"
+    assert film[0].startswith("Files of several pictures") and film[1] == ["a/film.gif"]
 
 
 def test_another_format_than_the_name_says_is_a_warning(tmp_path):

@@ -125,6 +125,9 @@ def test_settings_out_of_range_are_named_all_at_once():
     named = {f"--set {b.split('=')[0]}" for b in bad if b != "feedback=epoch"}
     assert {line.split(":")[0] for line in lines} == named
     assert all("Received" in line for line in lines)
+    for side, known in ((64, "one of 32, 16, 8, 4, 2"), (63, "none, since that is odd")):
+        with pytest.raises(SettingError, match=f"of {side} px {known}; change either"):
+            override(RECIPES["fan"]["quick"], [f"image_size={side}"])
     with pytest.raises(SettingError, match="gate_target: out of range.*gives the label away"):
         tiny("gate_target=true")
     unknown = ["feedback=back", "gate_at=input", "evidence=all", "gate_form=tanh", "kappa=9"]

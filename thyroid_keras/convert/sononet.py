@@ -145,6 +145,9 @@ def sononet_input(frame):
         ValueError: if the frame is too small.
 
     Reference: Baumgartner et al. 2017, Sec. 2.1, and the example of SonoNet-weights.
+    Deviation: the example resizes the colours, by a bilinear filter, before it averages them;
+        here grey comes first and is averaged over areas. On the 13 example frames, all named
+        right either way, the likeliest class's probability differs by at most 0.05.
     """
     rows, columns = slice(115, 734), slice(81, 874)
     if frame.shape[0] < rows.stop or frame.shape[1] < columns.stop:

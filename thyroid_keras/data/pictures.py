@@ -107,6 +107,22 @@ def picture_size(stream, name):
         return image.size[::-1] if swap else image.size
 
 
+def holds_several(stream, name):
+    """Whether more pictures follow the first, as in an animation or a stack of pages.
+
+    Raises:
+        ImageError: with `name`, the fault and the way out.
+    """
+    with _opened(stream, name) as image:
+        if image.format not in ("GIF", "TIFF"):
+            return False
+        try:
+            image.seek(1)
+        except EOFError:
+            return False
+        return True
+
+
 @contextlib.contextmanager
 def _opened(stream, name):
     """Opens a picture by Pillow if its size is allowed, and names whatever fails."""

@@ -31,7 +31,7 @@ class BorderRecipe(Recipe):
         image_size: height and width of the input, px, multiples of 2 to the number of
             stages.
         stage_filters: filters of the stages, two numbers or more.
-        epochs: at the most.
+        epochs: at the most, at least 1.
         patience: epochs without a lower validation loss before the training ends; none:
             never.
         screens: made up for each epoch.

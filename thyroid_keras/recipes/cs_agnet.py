@@ -47,8 +47,8 @@ class MaskRecipe(Recipe):
             collapses to empty masks).
         pixel_label_percent: share of the training images whose masks are used, in
             (0, 100] %.
-        segmentation_epochs: epochs of stage one, at the most (decided).
-        epochs: epochs of stage two, at the most (decided).
+        segmentation_epochs: epochs of stage one, at the most, at least 1 (decided).
+        epochs: epochs of stage two, at the most, at least 1 (decided).
         patience: epochs without a lower validation loss before a stage ends (decided).
         segmentation_learning_rate: of Adam in stage one.
         learning_rate: of Adam in stage two.

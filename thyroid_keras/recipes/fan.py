@@ -78,16 +78,27 @@ class FANRecipe(SGDRecipe):
 
     def problems(self):
         """Returns what is out of range, as a list of str."""
-        by_epoch = self.feedback == "epoch"
-        return super().problems() + unmet(
-            self,
-            {
-                "eta": self.eta in [self.image_size / 2**n for n in range(1, 6)],
-                "kappa": 1 <= self.kappa <= self.eta,
-                "passes": self.passes >= (2 if by_epoch else 1),
-                "gate_target": by_epoch or self.gate_target != "true",
-                "first_pass_loss_weight": self.first_pass_loss_weight >= 0,
-            },
+        by_epoch, halves = self.feedback == "epoch", [self.image_size / 2**n for n in range(1, 6)]
+        found = []
+        if self.eta not in halves:
+            whole = [str(int(side)) for side in halves if side == int(side)]
+            known = f"one of {', '.join(whole)}" if whole else "none, since that is odd"
+            found.append(
+                f"--set eta: must be image_size halved one to five times, of {self.image_size} px "
+                f"{known}; change either. Received: eta={self.eta}"
+            )
+        return (
+            super().problems()
+            + found
+            + unmet(
+                self,
+                {
+                    "kappa": 1 <= self.kappa <= self.eta,
+                    "passes": self.passes >= (2 if by_epoch else 1),
+                    "gate_target": by_epoch or self.gate_target != "true",
+                    "first_pass_loss_weight": self.first_pass_loss_weight >= 0,
+                },
+            )
         )
 
     def idle(self):

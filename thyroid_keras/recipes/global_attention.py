@@ -75,7 +75,7 @@ class GlobalAttentionRecipe(Recipe):
             1, for sets whose stack would not fit; none: all, as in the paper.
         penalty: lambda, of the map while it is learned, at least 0.
         reduction: `mean` (decided) or `sum` of it over the pixels.
-        epochs: of the whole training, at the most.
+        epochs: of the whole training, at the most; at least 1.
         cutoff_epochs: after which the pixel CNN is fixed, from 1 to `epochs`.
         patience: epochs without a lower validation loss before the rest ends; none: never.
         learning_rate: of Adam, above 0.

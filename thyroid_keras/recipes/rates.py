@@ -14,7 +14,7 @@ class SGDRecipe(Recipe):
     """Settings of trainings by SGD.
 
     Args:
-        epochs: of the last stage of the training, at the most.
+        epochs: of the last stage of the training, at the most; at least 1.
         patience: epochs without a lower validation loss before a stage ends; none: never.
         learning_rate: of SGD, above 0.
         momentum: of SGD, in [0, 1).

@@ -18,6 +18,9 @@ WITHIN = "Copies (=) and near-duplicates (~) within a group (harmless: it stays 
 REPEATS = "The same picture more than once"
 CONSTANT = "Pictures of one grey level"
 MISNAMED = "Pictures of another format than their names say"
+FIRST = (
+    "Files of several pictures, of which the first alone is read (save each as a file of its own)"
+)
 FULL_MASKS = "Masks that cover everything"
 DARK = "Pictures nearly black (12 bits stored in 16? scale their grey levels to the whole range)"
 DARKEST_BRIGHT = 20  # 12 bits in 16 reach 4095 / 257 = 15 of 255
@@ -111,6 +114,7 @@ def find_warnings(table, pictures, shares, copies, near_duplicates):
         CONSTANT: [n for n, p in pictures.items() if np.count_nonzero(p.levels) == 1],
         DARK: [n for n, p in pictures.items() if 0 < np.flatnonzero(p.levels)[-1] < DARKEST_BRIGHT],
         MISNAMED: [f"{n} is {p.misnamed}" for n, p in pictures.items() if p.misnamed],
+        FIRST: [n for n, p in pictures.items() if p.is_first],
         FULL_MASKS: [name for name, share in shares.items() if share == 1],
         TEXT: _text(table, pictures),
     }

@@ -10,8 +10,8 @@ import numpy as np
 from thyroid_keras.data.audit.burned_in import find_text, margin_share
 from thyroid_keras.data.audit.similar import thumbnail
 from thyroid_keras.data.decode import check_mask, crop, decode, pixel_hash
-from thyroid_keras.data.dicom import split_frame
-from thyroid_keras.data.pictures import ImageError, to_screen
+from thyroid_keras.data.dicom import is_dicom, split_frame
+from thyroid_keras.data.pictures import ImageError, holds_several, to_screen
 
 _SUFFIXES = {
     "PNG": (".png",),
@@ -48,6 +48,7 @@ class Picture:
         characters: int, burned in, and `longest_line` of them, see `find_text`.
         margin: share of the area, see `margin_share`.
         misnamed: what it is although its name says otherwise, e.g. `"PNG"`; else `None`.
+        is_first: whether other pictures follow it in its file, which are not read.
         thumbnail: uint8 array, see `similar.thumbnail`.
     """
 
@@ -59,6 +60,7 @@ class Picture:
     longest_line: int
     margin: float
     misnamed: str | None
+    is_first: bool
     thumbnail: np.ndarray
 
 
@@ -94,9 +96,15 @@ def inspect(sample):
         longest_line=longest_line,
         margin=margin_share(grey),
         misnamed=_misnamed(file) if is_file else None,
+        is_first=is_file and _is_first(file),
         thumbnail=thumbnail(grey),
     )
     return picture, grey
+
+
+def _is_first(file):
+    with open(file, "rb") as stream:
+        return not is_dicom(stream) and holds_several(stream, file)
 
 
 def inspect_parts(sample, image):
