@@ -106,7 +106,7 @@ def test_everything_wrong_comes_in_one_list(tmp_path, capsys):
         "b/again.png is 'b', a/good0.png is 'a': the same picture",
         "gone.png: no such file",
         "/c: holds no pictures",
-        "class 'd' has samples in 1 groups (image) and cannot be in all of 3 parts",
+        "class 'd' has samples in 1 group (image) and cannot be in all of 3 parts",
     ):
         assert fault in said
     found = json.loads((tmp_path / "found.json").read_text())
@@ -300,7 +300,7 @@ def test_many_copies_of_one_picture_are_all_joined(images):
     samples += [Sample(name=f"o{i}", image=x, label=1, group=f"o{i}") for i, x in enumerate(images)]
     table = SampleTable(name="many", samples=tuple(samples), class_names=("a", "b"))
     found = audit(table, progress=False)
-    assert "class 'a' has samples in 1 groups" in found.problems[0]
+    assert "class 'a' has samples in 1 group" in found.problems[0]
 
 
 def test_copies_are_found_though_each_patient_has_many_of_its_own(images):
@@ -318,7 +318,7 @@ def test_copies_are_found_though_each_patient_has_many_of_its_own(images):
     table = SampleTable(name="many", samples=tuple(samples), class_names=("a", "b"))
     found = audit(table, progress=False)
     assert any({a[0], b[0]} == {"p", "q"} for a, b in found.copies)
-    assert "class 'a' has samples in 1 groups" in found.problems[0]
+    assert "class 'a' has samples in 1 group" in found.problems[0]
 
 
 def test_constant_and_few_pictures_are_similar_to_none():

@@ -59,8 +59,9 @@ def _too_few_groups(table, indices, groups, num_parts):
     for label, class_name in enumerate(table.class_names):
         num_groups = len(np.unique(groups[indices][table.labels[indices] == label]))
         if num_groups < num_parts:
+            plural = "" if num_groups == 1 else "s"
             problems.append(
-                f"{table.name}: class {class_name!r} has samples in {num_groups} groups "
+                f"{table.name}: class {class_name!r} has samples in {num_groups} group{plural} "
                 f"({table.group_unit}) and cannot be in all of {num_parts} parts; add data, or "
                 "ask for fewer parts"
             )
