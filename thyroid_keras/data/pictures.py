@@ -114,8 +114,6 @@ def holds_several(stream, name):
         ImageError: with `name`, the fault and the way out.
     """
     with _opened(stream, name) as image:
-        if image.format not in ("GIF", "TIFF"):
-            return False
         try:
             image.seek(1)
         except EOFError:

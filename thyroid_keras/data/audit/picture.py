@@ -87,6 +87,7 @@ def inspect(sample):
         )
     grey = decode(stored, name=name)
     characters, longest_line = find_text(to_screen(grey)[0])
+    misnamed, is_first = _kind(file) if is_file else (None, False)
     picture = Picture(
         size=grey.shape[::-1],
         channels=1 if stored.ndim == 2 else 3,
@@ -95,16 +96,11 @@ def inspect(sample):
         characters=characters,
         longest_line=longest_line,
         margin=margin_share(grey),
-        misnamed=_misnamed(file) if is_file else None,
-        is_first=is_file and _is_first(file),
+        misnamed=misnamed,
+        is_first=is_first,
         thumbnail=thumbnail(grey),
     )
     return picture, grey
-
-
-def _is_first(file):
-    with open(file, "rb") as stream:
-        return not is_dicom(stream) and holds_several(stream, file)
 
 
 def inspect_parts(sample, image):
@@ -169,12 +165,16 @@ def _check_levels(mask, name):
         )
 
 
-def _misnamed(path):
+def _kind(path):
+    """What a file is although its name says otherwise, and whether it holds several pictures."""
     with open(path, "rb") as file:
         head = file.read(4)
-    held = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
+        held = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
+        file.seek(0)
+        stacked = held in ("GIF", "TIFF") and not is_dicom(file)
+        is_first = stacked and holds_several(file, path)
     named = os.path.splitext(path)[1].lower()
-    return held if held and named not in _SUFFIXES[held] else None
+    return held if held and named not in _SUFFIXES[held] else None, is_first
 
 
 def _file_hash(path):
