@@ -245,6 +245,7 @@ WRONG = {
     "seed out of range": (["--seed", "-1"], "seed"),
     "resume without a folder": (["--resume"], "--out"),
     "unknown labels": (["--target", "banana"], "banana"),
+    "settings, too, beside a seed": (["--seed", "-1", "--set", "epochs=0"], "--set epochs: out of"),
     "format of no data": (["--format", "ddti"], "--format is of --data"),
 }
 

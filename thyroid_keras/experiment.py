@@ -36,6 +36,7 @@ from thyroid_keras.runs import (
 )
 from thyroid_keras.signals import SignalGuard
 from thyroid_keras.training import (
+    SettingError,
     differences,
     find_devices,
     make_deterministic,
@@ -102,6 +103,11 @@ def train(
             "--augment-before-split is for networks that name classes; border_unet finds borders. "
             f"Received: arch={arch!r}"
         )
+    if problems:  # then those of the settings, too, at once
+        try:
+            choose_recipe(arch, recipe, settings)
+        except SettingError as error:
+            problems += str(error).splitlines()
     refuse(problems)
     devices = find_devices(distribute, seed)  # before anything asks JAX for them
     recipe = choose_recipe(arch, recipe, settings)
