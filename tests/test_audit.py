@@ -151,6 +151,19 @@ def test_twelve_bits_in_sixteen_are_told(tmp_path):
     assert "nearly black" in told["twelve"] and "nearly black" not in told["whole"]
 
 
+@pytest.mark.parametrize("offset", [5, 10**6])
+def test_what_follows_the_only_page_may_be_no_picture(offset, tmp_path):
+    folder = corpus.good_folder(tmp_path / "set")
+    data = bytearray(corpus.encode(corpus.pixels(31), "TIFF"))
+    first = int.from_bytes(data[4:8], "little")
+    end = first + 2 + 12 * int.from_bytes(data[first : first + 2], "little")
+    assert data[end : end + 4] == bytes(4)  # no other page
+    data[end : end + 4] = offset.to_bytes(4, "little")
+    (folder / "a" / "page.tiff").write_bytes(data)
+    found = audit(folder, progress=False)
+    assert "a/page.tiff" in {s.name for s in found.table.samples} and not found.problems
+
+
 def test_odd_but_good_pictures_are_accepted(tmp_path, capsys):
     folder = corpus.good_folder(tmp_path / "odd")
     names = []
@@ -196,7 +209,6 @@ def test_names_in_a_pack_are_not_believed(tmp_path):
     odd = {
         "sample": np.array(["\r\n\x1b[31m", *arrays["sample"][1:]]),
         "class_names": np.array(["b", "a\n"]),
-        "table_target": np.array("\x9b2J"),
     }
     for name, value in odd.items():
         np.savez(path, **arrays | {name: value})
@@ -205,8 +217,12 @@ def test_names_in_a_pack_are_not_believed(tmp_path):
         assert str(caught.value).isprintable()
     for names in (["a", "a"], ["a", "A"], ["a"]):
         np.savez(path, **arrays | {"class_names": names, "label": np.zeros(16, int)})
-        with pytest.raises(DataError, match="two different classes|nothing but case"):
+        with pytest.raises(DataError, match="two different classes|nothing but case") as caught:
             pack.read_pack(path)
+        assert "write_pack" not in str(caught.value)  # which would write the same
+    np.savez(path, **arrays | {"table_target": "\x9b2J", "notes": ["one\ntwo"]})
+    found = pack.read_pack(path)  # of what is only printed
+    assert found.target.isprintable() and found.notes[0].isprintable()
 
 
 def test_a_name_is_printed_as_it_is(tmp_path, capsys):

@@ -54,15 +54,22 @@ def segmentation_run(tmp_path_factory):
     root = tmp_path_factory.mktemp("segmentation")
     copy = write_folder(blobs(32), root / "copy")
     command = ["--arch", "ds_agnet", "--data", str(copy), "--out", str(root / "run"), *SMALL]
-    train.main([*command, "--resume"])
+    train.main(command)
     return root / "run"
 
 
-def test_what_there_is_to_resume_is_said(run_folder, segmentation_run):
+def test_what_there_is_to_resume_is_said(run_folder, tmp_path, capsys):
+    for folder, said in ((tmp_path, True), (run_folder, False)):
+        with pytest.raises(SystemExit):  # for the setting
+            words = ["--resume", "--out", str(folder), "--set", "epochs=0"]
+            train.main(["--arch", "cs_agnet", *words])
+        line = f"Nothing to resume in {folder}: a new run begins."
+        assert (line in capsys.readouterr().out) == said
+
+
+def test_the_fields_of_a_phantom_say_nothing_of_data(segmentation_run):
     said = (segmentation_run / "log.txt").read_text()
-    assert f"Nothing to resume in {segmentation_run}: a new run begins." in said
-    assert "Nothing to resume" not in (run_folder / "log.txt").read_text()
-    assert "phantom_" not in said  # the fields of a phantom say nothing of data
+    assert "phantom_" not in said
     assert "phantom_" not in (segmentation_run / "config.json").read_text().split("differences")[1]
 
 

@@ -51,6 +51,11 @@ def test_a_prior_is_as_large_as_its_file_and_not_as_its_header_says(tmp_path):
     path.write_bytes(path.read_bytes().replace(honest, lying))
     with pytest.raises(DataError, match="prior.npy: cannot be read"):
         read_prior(str(path), (4, 4))
+    data = bytearray(path.read_bytes())
+    data[10:128] = b"{" * 118  # no header at all
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="prior.npy: cannot be read"):
+        read_prior(str(path), (4, 4))
 
 
 def test_a_prior_may_be_stored_by_column(tmp_path):

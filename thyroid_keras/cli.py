@@ -118,7 +118,8 @@ def run(function, **arguments):
         sys.stdout.reconfigure(errors="backslashreplace")  # as that of stderr
     try:
         status = _call(function, arguments)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed before the start
+            sys.stdout.flush()
     except BrokenPipeError:
         # or the interpreter would fail to write the rest when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -151,8 +151,6 @@ def train(
             config["data"]["notes"] = begun["data"]["notes"]
         write_json(run.config, config)
         tell = teller(run, say)
-        if resume and not begun:
-            tell(f"Nothing to resume in {run.folder}: a new run begins.")
         tell(*introduction(recipe, splits, precision, run, simulated=data is None))
         tell(*devices.introduction())
         with devices.scope():

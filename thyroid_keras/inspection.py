@@ -89,6 +89,8 @@ def predict(folder, images, *, out="predictions.csv", say=print):
     if surveys:
         write_csv(measured, rows_of(surveys, store.table))
         say(f"Masks: {masks}/; their calcifications: {measured}")
+    else:
+        Path(measured).unlink(missing_ok=True)  # of a former call
     return rows
 
 

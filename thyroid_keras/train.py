@@ -3,6 +3,7 @@
 from thyroid_keras import cli
 from thyroid_keras.experiment import train
 from thyroid_keras.preparation import choose_recipe
+from thyroid_keras.runs import Run
 from thyroid_keras.training.settings import FIXED, describe
 
 
@@ -38,6 +39,8 @@ def main(arguments=None):
     if "help" in chosen.settings:
         cli.run(list_settings, arch=chosen.arch, scale=chosen.recipe)
     else:
+        if chosen.resume and chosen.out and not Run(chosen.out).config.exists():
+            print(f"Nothing to resume in {chosen.out}: a new run begins.")
         cli.run(train, **vars(chosen))
 
 

@@ -1,5 +1,7 @@
 """Arrays from files of which nothing is believed."""
 
+import tokenize
+
 import numpy as np
 
 
@@ -25,7 +27,10 @@ def read_array(stream, name):
     }
     if version not in read_header:
         raise ValueError(f"`{name}` has the unknown version {version}")
-    shape, by_column, dtype = read_header[version](stream)
+    try:
+        shape, by_column, dtype = read_header[version](stream)
+    except (SyntaxError, tokenize.TokenError) as error:
+        raise ValueError(f"`{name}` has a damaged header ({error})") from error
     if dtype.hasobject:
         raise ValueError(f"`{name}` holds Python objects")
     array = np.frombuffer(stream.read(), dtype)

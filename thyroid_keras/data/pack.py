@@ -39,8 +39,8 @@ _DIMENSIONS = {
 }
 _PER_SAMPLE = {"label", "group", "sample", "split", "box", "spacing_mm"}
 _PER_SAMPLE |= {"mask", "has_mask", "nodule", "has_nodule"}
-_NAMES = {"group", "sample", "split", "class_names", "notes", "mask_source"}
-_NAMES |= {"table_name", "table_group_unit", "table_target"}
+_NAMES = {"group", "sample", "split", "class_names"}
+_PRINTED = {"notes", "mask_source", "table_name", "table_group_unit", "table_target"}
 _UNKNOWN = (np.nan, np.nan)  # of a spacing
 _UNREADABLE = (OSError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
@@ -115,11 +115,12 @@ def read_pack(path, *, on_bad="fail"):
     try:
         with zipfile.ZipFile(path) as file:
             arrays = _read_arrays(file)
-        return settle(_table(arrays, path), on_bad)
+        table = _table(arrays, path)
     except (*_UNREADABLE, KeyError, TypeError, ValueError) as error:
         raise DataError(
             [f"{path}: not a readable pack of samples ({error}). Write it anew with write_pack."]
         ) from error
+    return settle(table, on_bad)
 
 
 def _read_arrays(file):
@@ -142,6 +143,8 @@ def _read_arrays(file):
         for text in np.unique(arrays[name]).tolist():
             if fault := name_fault(text):
                 raise ValueError(f"`{name}` {shown(text)!r}: {fault}")
+    for name in _PRINTED & set(arrays):
+        arrays[name] = np.vectorize(shown, otypes=[str])(arrays[name].astype(str))
     return arrays
 
 

@@ -108,17 +108,13 @@ def picture_size(stream, name):
 
 
 def holds_several(stream, name):
-    """Whether more pictures follow the first, as in an animation or a stack of pages.
-
-    Raises:
-        ImageError: with `name`, the fault and the way out.
-    """
-    with _opened(stream, name) as image:
-        try:
+    """Whether more pictures follow the first, as in an animation or a stack of pages."""
+    try:
+        with _opened(stream, name) as image, quiet():
             image.seek(1)
-        except EOFError:
-            return False
-        return True
+    except (EOFError, ImageError):  # what follows is no picture, which harms the first in nothing
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -19,8 +19,8 @@ class Row:
         usual: the same, where nobody asks for other values.
         quick: the same at the quick scale alone, beside those of the table.
         paper: the same at the paper's scale alone.
-        paper_only: whether the quick scale leaves it out unless it is asked for; the table
-            then shows the paper's figures alone.
+        paper_only: whether the quick scale leaves it out unless it is asked for. A row that
+            is not trained is shown where the paper has a figure of it.
         against: name of the row that it is compared with; `None`: the table's `reference`.
         target: which labels of the data; `None`: as the command says. Rows of a table with
             `tasks` are trained once for each task.

@@ -3,7 +3,7 @@
 from thyroid_keras.metrics import widest_interval
 from thyroid_keras.report.figures import interval_text
 from thyroid_keras.report.page import interval_bar, paragraph, section, table, warning
-from thyroid_keras.report.style import counted_images, doubt, with_interval
+from thyroid_keras.report.style import FEW_GROUPS, counted, counted_images, with_interval
 
 
 def against_shortcuts(metrics):
@@ -20,10 +20,11 @@ def against_shortcuts(metrics):
     _, highest = widest_interval(figure) or (None, figure["value"])
     lowest, _ = widest_interval(own) or (own["value"], None)
     said = f"{best_shortcut(metrics)}, the model with {with_interval(own)}."
-    if reason := doubt(own, metrics.get("group_unit", "group")):
-        return f"It cannot be told whether a shortcut does as well as the model ({reason}): {said}"
     if figure["value"] <= 0.5:
         return f"No shortcut is better than chance: {said}"
+    if own.get("groups", FEW_GROUPS) < FEW_GROUPS:
+        few = f"{counted(own['groups'], metrics.get('group_unit', 'group'))} are too few"
+        return f"It cannot be told whether a shortcut does as well as the model ({few}): {said}"
     if highest >= own["value"]:
         return f"A shortcut does as well as the model, as far as these images show: {said}"
     if highest >= lowest:

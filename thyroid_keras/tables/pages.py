@@ -139,7 +139,8 @@ def unlike_the_paper(table, results, options):
         row = result.row
         settings = row.usual + row.settings + row.paper
         paper = recipe_of(table, row, options, settings, scale="paper", check=False)
-        for change in recipe_differences(result.recipe, paper):
+        simulated = options.data is None
+        for change in recipe_differences(result.recipe, paper, simulated=simulated):
             if not change.startswith("phantom_patients "):
                 changed.setdefault(change, []).append(row.label)
     by_rows = {}

@@ -133,7 +133,7 @@ class Recipe:
         )
 
     def data_problems(self, splits):
-        """Returns what such data lacks for this training, as a list of str, see `idle`."""
+        """Returns what such data lacks for this training, as a list of str."""
         return []
 
     def idle(self):

@@ -93,6 +93,10 @@ class Settings:
             if not holds
         ] + seed_problems(self.seed)
 
+    def idle(self):
+        """As `training.Recipe.idle`: every field counts."""
+        return {}
+
     def settings(self):
         """Returns the fields, as JSON can hold them."""
         return dataclasses.asdict(self)
