@@ -416,11 +416,14 @@ def test_a_hostile_run_folder_is_refused_by_predict(attack, run_folder, tmp_path
     assert not out.exists() and not (run.folder / "marker").exists()
 
 
-def test_a_class_that_the_model_does_not_tell_apart_is_not_exported(run_folder, tmp_path, capsys):
+def test_a_class_that_the_model_does_not_tell_apart_leaves_nothing(run_folder, tmp_path, capsys):
     run = Run(shutil.copytree(run_folder, tmp_path / "run"))
     ANSWERS["a class too many"](run)
     said = fails(export.main, [run.folder, "--to", tmp_path / "versions"], capsys)
     assert "config.json: names 3 classes" in said and not (tmp_path / "versions").exists()
+    other = write_folder(blobs(8, seed=5), tmp_path / "other")
+    said = fails(evaluate.main, [run.folder, "--data", other], capsys)
+    assert "config.json: names 3 classes" in said and not list(run.folder.glob("evaluation-*"))
 
 
 def test_the_run_folder_is_good_before_it_is_spoilt(run_folder, tmp_path):

@@ -135,17 +135,18 @@ def evaluate(folder, *, data=None, say=print):
         if data is None:
             return run, _pool(run, say)
         Run.open(folder, "model", "metrics", "split")
-        recipe = recipe_of(config)
-        recipe = dataclasses.replace(recipe, borders=borders_in(run, recipe.borders))
-        learned = {row["sha256"]: row["image"] for row in read_csv(run.split)}
-        table = other_table(data, config, learned, recipe)
-        below = evaluation_folder(run, data)
-        with Run.create(below, resume=below.exists()) as other, own_session():
+        with own_session():
             set_precision("float32")
-            write_json(other.config, describe_other(config, data, table))
             model, thresholds = load(run.folder), _thresholds(run.read_metrics())
             classes_of(run, num_classes(model))
-            found = evaluate_table(other, model, table, thresholds, seed=config["seed"])
+            recipe = recipe_of(config)
+            recipe = dataclasses.replace(recipe, borders=borders_in(run, recipe.borders))
+            learned = {row["sha256"]: row["image"] for row in read_csv(run.split)}
+            table = other_table(data, config, learned, recipe)
+            below = evaluation_folder(run, data)
+            with Run.create(below, resume=below.exists()) as other:
+                write_json(other.config, describe_other(config, data, table))
+                found = evaluate_table(other, model, table, thresholds, seed=config["seed"])
         for line in conclusion(found, other):
             say(line)
         return other, found

@@ -186,14 +186,17 @@ def evaluate(folder, *, data=None, say=print):
         RunError, DataError: if the run or the data is not what it should be.
     """
     Run.open(folder, "model", "split")
-    with Run.create(folder, resume=True) as run:  # for the lock
+    with Run.create(folder, resume=True) as run, own_session():  # for the lock
+        set_precision("float32")
+        model = load(folder)
+        if not finds_borders(model):
+            classes_of(run, num_classes(model))
         config = run.read_config()
         recipe = recipe_of(config)
         recipe = dataclasses.replace(recipe, borders=borders_in(run, recipe.borders))
         splits = split_data(run, config["data"]["source"], recipe, config["seed"])
         if data is None:
-            return run, _judge(run, folder, splits, config, say)
-        data = os.fspath(data)
+            return run, _judge(run, model, splits, config, say)
         seen = splits.train.samples + splits.val.samples
         learned = {splits.hashes[sample.name]: sample.name for sample in seen}
         table = other_table(data, config, learned, recipe, seen)
@@ -201,16 +204,11 @@ def evaluate(folder, *, data=None, say=print):
         below = evaluation_folder(run, data)
         with Run.create(below, resume=below.exists()) as other:
             write_json(other.config, describe_other(config, data, table))
-            return other, _judge(other, folder, splits, config, say)
+            return other, _judge(other, model, splits, config, say)
 
 
-def _judge(run, folder, splits, config, say):
-    with own_session():
-        set_precision("float32")
-        model = load(folder)
-        if not finds_borders(model):
-            classes_of(Run(folder), num_classes(model))
-        found = evaluate_run(run, model, splits, seed=config["seed"])
+def _judge(run, model, splits, config, say):
+    found = evaluate_run(run, model, splits, seed=config["seed"])
     for line in conclusion(found, run):
         say(line)
     return found
