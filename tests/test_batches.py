@@ -157,6 +157,21 @@ def test_a_pack_is_written_as_a_whole_with_the_usual_permissions(tmp_path, monke
     assert sorted(os.listdir(tmp_path)) == ["data.npz", "plain"]
 
 
+def test_a_pack_that_could_not_be_read_is_not_written(tmp_path):
+    path, table = tmp_path / "data.npz", blobs()
+    names = {"name": "a\nb", "group": "c\x1b[2J", "split": "\udcff"}
+    odd = dataclasses.replace(table.samples[0], **names)
+    long = dataclasses.replace(table, class_names=("b", "a" * 256))
+    long = dataclasses.replace(long, samples=(odd, *table.samples[1:]))
+    with pytest.raises(DataError) as caught:
+        write_pack(path, long, (32, 32))
+    assert len(str(caught.value).splitlines()) == 4 and "256 characters" in str(caught.value)
+    nodules = [dataclasses.replace(s, nodule="absent.png") for s in table.samples[:2]]
+    with pytest.raises(DataError, match="absent.png"):
+        write_pack(path, dataclasses.replace(table, samples=tuple(nodules)), (32, 32))
+    assert not path.exists()
+
+
 def test_damaged_packs_are_refused(tmp_path):
     path = tmp_path / "data.npz"
     write_pack(path, blobs(), (32, 32))
@@ -168,8 +183,11 @@ def test_damaged_packs_are_refused(tmp_path):
     write_pack(path, dataclasses.replace(blobs(), region=(0.5, 0.5, np.inf, 0.1)), (32, 32))
     with pytest.raises(DataError, match="`region` has"):
         read_pack(path)
+    write_pack(path, blobs(), (32, 32))
+    with np.load(path) as arrays:
+        arrays = dict(arrays)
     for name in ("a\x1b[2J", "a" * 256):
-        write_pack(path, dataclasses.replace(blobs(), class_names=("b", name)), (32, 32))
+        np.savez(path, **arrays | {"class_names": ["b", name]})
         with pytest.raises(DataError, match="control characters|256 characters"):
             read_pack(path)
     objects = np.array([Sample], dtype=object)

@@ -10,6 +10,7 @@ from thyroid_keras.data.boxes import move_box, region_of
 from thyroid_keras.data.labels import order_classes
 from thyroid_keras.data.outlines import nodule_of, spacing_of
 from thyroid_keras.data.paths import cell_fault, name_fault, shown
+from thyroid_keras.data.pictures import ImageError
 from thyroid_keras.data.samples import DataError, Sample, SampleTable, settle
 from thyroid_keras.data.store import PixelStore, free_memory
 from thyroid_keras.data.writing import written
@@ -55,8 +56,11 @@ def write_pack(path, table, size, channels=1):
         channels: 1 or 3.
 
     Raises:
-        DataError: with every sample that cannot be read, or if the file cannot be written.
+        DataError: with every sample that cannot be read, and every name that `read_pack` would
+            refuse, or if the file cannot be written.
     """
+    if faults := _name_faults(table):
+        raise DataError(faults)
     store = PixelStore(table, size, channels, cache="memory", label="Packing images")
     images, masks = store.read(np.arange(len(table)))
     arrays = {
@@ -79,7 +83,7 @@ def write_pack(path, table, size, channels=1):
         arrays["has_mask"] = np.array([s.mask is not None for s in table.samples])
         arrays["mask_source"] = table.mask_source or ""
     if any(s.nodule is not None for s in table.samples):
-        nodules = [nodule_of(s, size) for s in table.samples]
+        nodules = _nodules(table, size)
         arrays["has_nodule"] = np.array([nodule is not None for nodule in nodules])
         blank = np.zeros(size, bool)
         arrays["nodule"] = 255 * np.array([blank if n is None else n for n in nodules], np.uint8)
@@ -89,6 +93,26 @@ def write_pack(path, table, size, channels=1):
         arrays["box"] = np.array([_packed_box(s, size) for s in table.samples])
     with written(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **arrays)
+
+
+def _name_faults(table):
+    names = [name for s in table.samples for name in (s.name, s.group, s.split or "")]
+    named = [(name, name_fault(name)) for name in dict.fromkeys(map(str, names))]
+    named += [(name, cell_fault(name)) for name in table.class_names]
+    return [f"{shown(name)}: {fault}" for name, fault in named if fault]
+
+
+def _nodules(table, size):
+    """The nodule of each sample at the pack's size; `None` where unknown."""
+    nodules, problems = [], []
+    for sample in table.samples:
+        try:
+            nodules.append(nodule_of(sample, size))
+        except ImageError as error:
+            problems.append(str(error))
+    if problems:
+        raise DataError(problems)
+    return nodules
 
 
 def _packed_box(sample, size):
