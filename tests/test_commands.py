@@ -236,6 +236,19 @@ def test_explain_draws_every_gate(run_folder, data, tmp_path):
     assert drawing.shape[1] > 4 * 300 and drawing.std() > 10
 
 
+def test_drawings_of_a_former_call_make_way(run_folder, data, tmp_path):
+    images, out = sorted(map(str, data.rglob("*.png")))[:2], tmp_path / "maps"
+    for wanted, notes in ((images, "0001_mine_attention.png"), (images[1:], "0002_mine_mask.png")):
+        explain_command.main([str(run_folder), *wanted, "--out", str(out)])
+        drawn = {path.name for path in out.glob("*.png") if "mine" not in path.name}
+        assert len(drawn) == len(wanted) == len(json.loads((out / "boxes.json").read_text()))
+        (out / notes).touch()
+    assert len(list(out.glob("*mine*"))) == 2
+    for content in ("[]", '{"\\ud800": 1, "\\u0000": 1, "../../x": 1}'):
+        (out / "boxes.json").write_text(content)
+        explain_command.main([str(run_folder), images[0], "--out", str(out)])
+
+
 def test_attention_maps_from_python(run_folder):
     model = tk.load(run_folder)
     maps = explain.attention_maps(model, np.random.default_rng(0).random((3, 32, 32, 1)))

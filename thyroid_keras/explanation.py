@@ -27,13 +27,14 @@ from thyroid_keras.explain import (
     localise,
     unit_maps,
 )
-from thyroid_keras.inspection import open_pictures, stem
+from thyroid_keras.inspection import open_pictures, remove_drawings, stem
 from thyroid_keras.loading import load
 from thyroid_keras.metrics import decide
 from thyroid_keras.runs import (
     Run,
     RunError,
     classes_of,
+    read_json,
     require_writable,
     threshold_of,
     write_png,
@@ -74,7 +75,8 @@ def explain(folder, images, *, out, method="attention", beside=(), layer=None, s
             holds what is at least half as high as the highest; for `AG-all` and the class
             map it is the smaller one of `explain.find_box`, which is drawn, too. Class
             maps of a run that chose a threshold for them also leave `<image>_mask.png`, 0
-            and 255 at the picture's size, what they take for the nodule.
+            and 255 at the picture's size, what they take for the nodule. Drawings of
+            pictures that a former call's `boxes.json` names and this one's does not are removed.
         method: `"attention"`: the gates of the network; where it has grid attention and a
             class map and draws no mask, `AG1`, `AG2`, `AG3`, `AG-all`, see
             `explain.Localisation`. `"cam"`: the class map of the class that `predict` names, warm
@@ -114,12 +116,21 @@ def explain(folder, images, *, out, method="attention", beside=(), layer=None, s
             write_png(Path(out) / f"{stem(sample.name, i)}_mask.png", mask * np.uint8(255))
         drawing = compare_maps(picture, maps, boxes=drawn, signed=method == "cam")
         write_png(Path(out) / f"{stem(sample.name, i)}_{method}.png", drawing)
+    remove_drawings(out, (*METHODS, "mask"), _former(out), but=boxes)
     write_text(Path(out) / BOXES, json.dumps(boxes, indent=2) + "\n")
     what = (
         f"the maps {', '.join(maps)}" if method == "attention" else f"its answer's {NAMES[method]}"
     )
     say(f"{counted(len(boxes), 'picture')}, each with {what}: {out}")
     return boxes
+
+
+def _former(out):
+    """The pictures of a former call; none if its file is not as it is written here."""
+    try:
+        return read_json(Path(out) / BOXES)
+    except RunError:
+        return ()
 
 
 def _beside(viewers, looked, size):

@@ -131,9 +131,26 @@ def open_pictures(paths, model, class_names, run):
 def stem(name, index):
     """A file name that no two pictures share."""
     base = os.path.splitext(os.path.basename(name))[0]
-    while len(os.fsencode(base)) > LONGEST:
+    while len(base.encode(errors="surrogatepass")) > LONGEST:
         base = base[:-1]
     return f"{index + 1:04d}_{base}"
+
+
+def remove_drawings(folder, kinds, names, *, but):
+    """Removes the drawings `<stem>_<kind>.png` of pictures that `but` does not name.
+
+    Args:
+        folder: where they are.
+        kinds: sequence of str.
+        names: of the pictures that were drawn, in their order.
+        but: of those that are drawn now, likewise.
+    """
+    stems, kept = ({stem(name, i) for i, name in enumerate(of)} for of in (names, but))
+    for former in stems - kept:
+        for kind in kinds:
+            path = Path(folder) / f"{former}_{kind}.png"
+            if path.is_file():
+                path.unlink()
 
 
 def _remove_masks(folder, but):
