@@ -433,6 +433,15 @@ def test_a_reader_that_goes_ends_a_command_with_a_status_of_its_own(data, monkey
         sys.stdout.close()
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_full_disk_behind_the_output_is_said(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", open("/dev/full", "w"))
+    with pytest.raises(SystemExit, match="2"):
+        cli.run(print, end="x")
+    assert "No space left on device; free space" in capsys.readouterr().err
+    sys.stdout.close()
+
+
 def test_what_a_terminal_has_no_letter_for_is_spelt_out(monkeypatch):
     stdout = io.TextIOWrapper(io.BytesIO(), "ascii")
     monkeypatch.setattr(sys, "stdout", stdout)

@@ -1,6 +1,7 @@
 """What all commands share: how they ask, complain and end."""
 
 import argparse
+import errno
 import os
 import shutil
 import signal
@@ -28,6 +29,7 @@ USER_ERRORS = (
     RunError,
     SettingError,
 )
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 DISCLAIMER = "Research use only; not a medical device."
 
 
@@ -110,7 +112,7 @@ def run(function, **arguments):
 
     0 done; 2 the user's input is wrong, every problem on stderr; 3 the training
     diverged; 128 + signal number if interrupted, also by the end of the reader of a
-    pipe. No traceback for any of these.
+    pipe. No traceback for any of these, nor for a full disk.
     """
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # the start had its own
@@ -121,11 +123,20 @@ def run(function, **arguments):
         if sys.stdout is not None:  # closed before the start
             sys.stdout.flush()
     except BrokenPipeError:
-        # or the interpreter would fail to write the rest when it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         status = 128 + signal.SIGPIPE
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        _drop_output()
+        status = _said("error", f"{error.strerror}; free space and repeat the command", 2)
     if status:
         sys.exit(status)
+
+
+def _drop_output():
+    """Or the interpreter would fail to write the rest when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _call(function, arguments):
