@@ -100,7 +100,7 @@ def test_copies_in_several_groups_are_on_one_side(stored_again):
     hashes = {name: str(i if stored_again else i // 4) for i, name in enumerate(names)}
     copies = [(names[i - i % 4], name) for i, name in enumerate(names)] if stored_again else []
     splits = make_splits(table, hashes=hashes, copies=copies)
-    found = audit_shortcuts(splits.whole(), progress=False)
+    found = audit_shortcuts(splits.joined().whole(), progress=False)
     assert (found["n"], found["groups"]) == (160, 40)
     low, high = figures(found)["border strip"]["ci95"]
     assert low <= 0.5 <= high

@@ -10,6 +10,7 @@ from PIL import Image
 from tables import blobs, write_folder
 
 from thyroid_keras.data.leaks import hash_images, join_groups
+from thyroid_keras.data.pack import write_pack
 from thyroid_keras.data.samples import DataError, Sample, SampleTable
 from thyroid_keras.data.split_file import read_split, write_split
 from thyroid_keras.data.splits import (
@@ -18,8 +19,11 @@ from thyroid_keras.data.splits import (
     make_splits,
     stratified_subset,
 )
+from thyroid_keras.other_data import other_table
 from thyroid_keras.preparation import choose_recipe, split_data
 from thyroid_keras.runs import Run
+from thyroid_keras.transfer.data import deal
+from thyroid_keras.transfer.settings import Settings
 
 
 def picture(seed):
@@ -124,6 +128,26 @@ def test_groups_that_share_pictures_are_kept_together():
     for seed in range(8):
         splits = make_splits(table, seed=seed, hashes=hashes)
         assert check_leaks(splits) == [] and splits.test.notes == notes
+
+
+def test_groups_that_share_pictures_count_once(tmp_path):
+    """A run, a bottleneck and other data; `split.csv` keeps the names that the data give."""
+    table = blobs(24, masks=False)
+    twice = [dataclasses.replace(s, name=f"{s.name}b", group=f"{s.group}b") for s in table.samples]
+    table = dataclasses.replace(table, samples=(*table.samples, *twice))
+    path, run = tmp_path / "twice.npz", Run(tmp_path)
+    write_pack(path, table, (32, 32))
+    source = {"path": str(path), "format": None, "target": None, "on_bad": "fail", "folds": None}
+    recipe = choose_recipe("ds_agnet", "quick", ())
+    for _ in range(2):  # dealt, then read again
+        splits = split_data(run, source, recipe, seed=0)
+        groups = [sorted(set(part.groups)) for part in splits.parts.values()]
+        assert sorted(sum(groups, [])) == sorted({s.group for s in blobs(24).samples})
+    with open(run.split, newline="") as file:
+        assert {row["group"] for row in csv.DictReader(file)} == set(table.groups)
+    assert set(deal([path], Settings(folds=2)).table.groups) == set(sum(groups, []))
+    config = {"data": {"target": "calcification", "class_names": table.class_names}}
+    assert set(other_table(path, config, {}, recipe).groups) == set(sum(groups, []))
 
 
 @pytest.mark.parametrize("present", [("train", "val", "test"), ("train", "test"), ("train", "val")])

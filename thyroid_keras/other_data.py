@@ -43,6 +43,7 @@ def other_table(data, config, learned, recipe, seen=()):
     Raises:
         DataError: if its classes are others, or the model learned from a picture of it.
     """
+    data = os.fspath(data)
     target = config["data"]["target"] if targets_of(data) else None
     found = audit_data({"path": data, "format": None, "target": target}, recipe, split=False)
     table, problems = found.table, []
@@ -67,7 +68,7 @@ def other_table(data, config, learned, recipe, seen=()):
         ]
     if problems:
         raise DataError(problems)
-    return table
+    return found.joined_table()
 
 
 def describe_other(config, data, table):

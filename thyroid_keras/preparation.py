@@ -146,7 +146,8 @@ def targets_of(path, format=None):
 def split_data(run, source, recipe, seed):
     """Splits the data of a run, or reads and verifies the split it was begun with.
 
-    `split.csv` holds the pictures themselves; copies of a leak are made anew each time.
+    `split.csv` holds the pictures themselves and the groups of the data, of which those that
+    share pictures are one here. Copies of a leak are made anew each time.
 
     Returns:
         `data.splits.Splits`.
@@ -166,9 +167,9 @@ def split_data(run, source, recipe, seed):
             splits = make_folds(found.table, source["folds"], source["fold"], seed=seed, **known)
         splits = leave_no_validation(splits) if leaks else splits
         write_split(run.split, splits)
-    if leaks:
-        return augment_before_split(splits, recipe.size, recipe.channels, seed=seed)
-    return splits
+    splits = splits.joined()
+    options = {"size": recipe.size, "channels": recipe.channels, "seed": seed}
+    return augment_before_split(splits, **options) if leaks else splits
 
 
 def run_problems(seed, resume, out):

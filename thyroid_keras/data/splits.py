@@ -52,10 +52,18 @@ class Splits:
         }
 
     def whole(self):
-        """Returns the table of all three, groups that share pictures joined."""
+        """Returns the table of all three."""
         samples = tuple(s for part in self.parts.values() for s in part.samples)
-        table = dataclasses.replace(self.train, samples=samples)
-        return with_joined_groups(table, same_pictures(self.hashes, self.copies))
+        return dataclasses.replace(self.train, samples=samples)
+
+    def joined(self):
+        """Returns the splits with one group for all groups that share pictures, in each part.
+
+        Intervals that draw groups anew would else count one patient of two names twice.
+        """
+        pictures = same_pictures(self.hashes, self.copies)
+        parts = {name: with_joined_groups(part, pictures) for name, part in self.parts.items()}
+        return dataclasses.replace(self, **parts)
 
 
 def make_splits(table, *, fractions=(0.6, 0.2, 0.2), seed=0, hashes=None, copies=(), progress=True):

@@ -8,7 +8,7 @@ import numpy as np
 
 from thyroid_keras.data.audit import audit
 from thyroid_keras.data.dealing import deal_folds
-from thyroid_keras.data.leaks import join_groups, same_pictures
+from thyroid_keras.data.leaks import join_groups, same_pictures, with_joined_groups
 from thyroid_keras.data.samples import DataError
 from thyroid_keras.data.split_faults import absent_classes
 from thyroid_keras.preparation import read_table
@@ -21,10 +21,10 @@ class Folds:
     """A table dealt into folds.
 
     Args:
-        table: `SampleTable` of N samples.
+        table: `SampleTable` of N samples, groups that share a picture joined.
         sets: `(N,)` ints, which of the data sets each is of.
         set_names: of the data sets.
-        groups: `(N,)` ints: groups that share a picture are one.
+        groups: `(N,)` ints, of the same groups.
         folds: `(N,)` ints in [0, K).
         hashes: dict from sample name to the hash of its picture.
     """
@@ -58,13 +58,15 @@ def deal(paths, chosen):
     table = found.accept(chosen.on_bad)
     kept = {s.name for s in table.samples}
     sets = np.array([of for name, of in sets.items() if name in kept])
-    groups, notes = join_groups(table, same_pictures(found.hashes, found.copies))
+    pictures = same_pictures(found.hashes, found.copies)
+    groups, notes = join_groups(table, pictures)
     held = deal_folds(table.labels, groups, chosen.folds, chosen.seed)
     parts = {f"fold {i} of {chosen.folds}": h for i, h in enumerate(held)}
     if problems := absent_classes(table, parts):
         raise DataError(problems)
     if any(s.split for s in table.samples):
         notes += ("Cross-validation does not heed the splits that the data set fixes.",)
+    table = with_joined_groups(table, pictures)
     return Folds(
         table=dataclasses.replace(table, notes=(*table.notes, *notes)),
         sets=sets,
