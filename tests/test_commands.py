@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -204,6 +205,14 @@ def test_predict_agrees_with_the_run_and_reads_odd_pictures(run_folder, data, tm
     assert set(np.unique(np.asarray(Image.open(masks[0])))) <= {0, 255}
 
 
+def test_predict_replaces_neither_pictures_nor_tables_of_a_run(run_folder, data, tmp_path, capsys):
+    picture = shutil.copy(next(data.rglob("blob002.png")), tmp_path)
+    for out, why in ((picture, "ends in .csv"), (run_folder / "predictions.csv", "of the run")):
+        before = Path(out).read_bytes()
+        assert why in fails(predict.main, [run_folder, picture, "--out", out], capsys)
+        assert Path(out).read_bytes() == before
+
+
 def test_masks_of_a_former_call_make_way(run_folder, tmp_path):
     names = [*"abc", "x" * 240]
     for name in names:
@@ -330,7 +339,7 @@ def test_a_file_is_no_ddti_folder(data, capsys):
 def test_every_bad_picture_is_named_at_once(main, run_folder, tmp_path, capsys):
     (tmp_path / "page.png").write_text("<html>not here</html>")
     (tmp_path / "empty.jpg").write_bytes(b"")
-    out = tmp_path / "out"
+    out = tmp_path / "out.csv"
     said = fails(main, [run_folder, tmp_path, "--out", out], capsys)
     assert "page.png" in said and "empty.jpg" in said
     assert not out.exists()

@@ -22,6 +22,7 @@ from thyroid_keras.runs import (
     Run,
     RunError,
     classes_of,
+    require_table,
     require_writable,
     threshold_of,
     write_csv,
@@ -39,8 +40,9 @@ def predict(folder, images, *, out="predictions.csv", say=print):
     Args:
         folder: of the run, or of a cross-validation, whose models answer together.
         images: paths of pictures, or of folders of pictures.
-        out: CSV to write: image, predicted class, a probability per class (of several
-            models the mean, and their SD), and the share of the picture inside the mask.
+        out: `.csv` to write, none of a run's own: image, predicted class, a probability per
+            class (of several models the mean, and their SD), and the share of the picture
+            inside the mask.
             Masks (0 and 255, of the network's size) go into a folder of the same name
             ending in `_masks`, and what `calcifications.measure` finds in them into a CSV
             ending in `_calcifications.csv`. What a former call left there is replaced.
@@ -54,7 +56,7 @@ def predict(folder, images, *, out="predictions.csv", say=print):
         DataError: with every file that is not a picture; nothing is written then.
         ModelError: if a model, or what removes the borders, is missing, damaged or harmful.
     """
-    require_writable(out)
+    require_table(out)
     run = Run.open(folder, "model", "metrics")
     model = fold_batch_norm(load(folder))
     store = open_pictures(images, model, run.read_config()["data"]["class_names"], run)

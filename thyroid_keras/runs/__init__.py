@@ -17,7 +17,7 @@ from thyroid_keras.runs.files import (
 from thyroid_keras.runs.folder import Run, default_folder
 from thyroid_keras.runs.lock import take_lock
 from thyroid_keras.runs.pictures import write_png
-from thyroid_keras.runs.writable import require_writable, unwritable
+from thyroid_keras.runs.writable import require_table, require_writable, unwritable
 
 __all__ = [
     "Run",
@@ -32,6 +32,7 @@ __all__ = [
     "make_folder",
     "read_csv",
     "read_json",
+    "require_table",
     "require_writable",
     "take_lock",
     "threshold_of",

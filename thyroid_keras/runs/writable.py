@@ -7,6 +7,9 @@ import pathlib
 import tempfile
 
 from thyroid_keras.runs.files import RunError
+from thyroid_keras.runs.folder import Run
+
+OTHER_TABLES = ("calcifications.csv", "folds.csv")  # of some runs
 
 
 def require_writable(*paths):
@@ -20,6 +23,32 @@ def require_writable(*paths):
     """
     if problems := unwritable(*paths):
         raise RunError("\n".join(problems))
+
+
+def require_table(path):
+    """Refuses a path of which `predict` should make no table; leaves nothing behind.
+
+    Args:
+        path: of a file, which may exist; its name must end in `.csv`, lest a picture be
+            replaced, and it must be no file of a run.
+
+    Raises:
+        RunError: naming why.
+    """
+    require_writable(path)
+    path = pathlib.Path(path)
+    received = f"Received: out={str(path)!r}"
+    if path.suffix.lower() != ".csv":
+        raise RunError(
+            f"{path}: the name of a table ends in .csv; choose another --out. {received}"
+        )
+    run = Run(path.parent)
+    tables = {run.split.name, run.history.name, run.predictions.name, *OTHER_TABLES}
+    if run.config.exists() and path.name in tables:
+        raise RunError(
+            f"{path}: is a file of the run in that folder and would be replaced; choose another "
+            f"--out. {received}"
+        )
 
 
 def unwritable(*paths):

@@ -3,7 +3,8 @@
 from thyroid_keras.inspection import open_pictures
 from thyroid_keras.loading import load as load_network
 from thyroid_keras.metrics import decide
-from thyroid_keras.runs import Run, require_writable, threshold_of, write_csv
+from thyroid_keras.runs import Run, require_table, threshold_of, write_csv
+from thyroid_keras.spelling import counted
 from thyroid_keras.transfer.experiment import CLASSIFIER, NETWORK
 from thyroid_keras.transfer.features import features_of
 from thyroid_keras.transfer.svm import load
@@ -20,7 +21,8 @@ def predict(folder, images, *, out="predictions.csv", say=print):
     Args:
         folder: of the run.
         images: paths of pictures, or of folders of pictures.
-        out: CSV to write: image, predicted class, and a probability per class.
+        out: `.csv` to write, none of a run's own: image, predicted class, and a probability per
+            class.
         say: function of one line of text.
 
     Returns:
@@ -31,7 +33,7 @@ def predict(folder, images, *, out="predictions.csv", say=print):
             written.
         DataError: with every file that is not a picture; nothing is written then.
     """
-    require_writable(out)
+    require_table(out)
     run = Run.open(folder, "metrics")
     network, fitted = load_network(run.folder / NETWORK), load(run.folder / CLASSIFIER)
     store = open_pictures(images, network, fitted.class_names, run)
@@ -44,5 +46,5 @@ def predict(folder, images, *, out="predictions.csv", say=print):
         for i in range(len(store.table))
     ]
     write_csv(out, rows)
-    say(f"{len(rows)} pictures predicted: {out}")
+    say(f"{counted(len(rows), 'picture')} predicted: {out}")
     return rows
