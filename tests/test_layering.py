@@ -43,7 +43,8 @@ MAY_IMPORT = {
     | LEARNING
     | {"calcifications", "examples", "nodules", "places", "prediction", "report"},
     "inspection": LOW | LEARNING | {"borders", "calcifications", "prediction"},
-    "explanation": LOW | LEARNING | {"inspection"},
+    "explanation": LOW | LEARNING | {"inspection", "viewing"},
+    "viewing": LOW | LEARNING | {"inspection"},
     "pooling": LOW | LEARNING | {"ensemble", "evaluation", "nodules", "places", "report"},
     "cross_validation": LOW
     | LEARNING
@@ -67,7 +68,7 @@ MAY_IMPORT = {
     "benchmarking": LOW | LEARNING | {"preparation"},
     "client": set(),
     "serving": {"answers", "archs", "borders", "client", "data", "explain", "folding", "layers"}
-    | {"loading", "prediction", "runs"},
+    | {"loading", "metrics", "prediction", "runs"},
     "litert": LOW | LEARNING | {"inspection", "prediction", "preparation", "serving", "transfer"},
     "tables": LOW
     | LEARNING

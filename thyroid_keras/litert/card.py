@@ -1,6 +1,7 @@
 """What somebody must know who puts a LiteRT file into an app, or opens its page."""
 
 from thyroid_keras.litert.network import PROBABILITIES
+from thyroid_keras.metrics import widest_interval
 
 FIGURES = {
     "roc_auc": "AUC there",
@@ -87,9 +88,9 @@ def page_card(card, maps):
 
 def _with_interval(figure):
     value = f"{figure['value']:.3f}"
-    if not figure.get("ci95"):
+    if (interval := widest_interval(figure)) is None:
         return value
-    low, high = figure["ci95"]
+    low, high = interval
     return f"{value} (95 % interval {low:.3f} to {high:.3f})"
 
 

@@ -2,6 +2,7 @@
 
 import json
 
+from thyroid_keras.metrics import widest_interval
 from thyroid_keras.serving.card import FIGURES
 
 USE = "Research use only; not a medical device."
@@ -50,7 +51,8 @@ def card_page(name, card):
             f"\n# {name}\n\n**{USE}**\n",
             f"{card['arch']}, {card['parameters']:,} parameters, images of "
             f"{' × '.join(map(str, card['image_shape']))} (height × width × channels). Trained on "
-            f"{data['name']}; classes {', '.join(card['class_names'])}.\n",
+            f"{data['name']}; classes {', '.join(card['class_names'])}"
+            f"{_positive(card['class_names'])}.\n",
             f"## Test\n\n{test['n']} images of {test['groups']} groups, held apart by group (unit: "
             f"{data['group_unit']}). Intervals are of 95 %.\n",
             "| figure | value | interval |\n|---|---|---|",
@@ -69,11 +71,15 @@ def card_page(name, card):
 
 
 def _rounded(figure):
-    """Value and interval, by group where there is one; or why there is none."""
+    """Value and interval, the wider of two; or why there is none."""
     if figure.get("value") is None:
         return {"value": None, "reason": figure.get("reason", "not recorded")}
-    interval = figure.get("ci95_groups") or figure.get("ci95") or ()
+    interval = widest_interval(figure) or ()
     return {"value": round(figure["value"], 3), "ci95": [round(end, 3) for end in interval]}
+
+
+def _positive(class_names):
+    return f"; sensitivity is that of {class_names[-1]}" if len(class_names) == 2 else ""
 
 
 def _value(figure):

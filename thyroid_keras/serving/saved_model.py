@@ -1,7 +1,9 @@
 """From a run to a version that TensorFlow Serving can load."""
 
 import io
+import shlex
 from pathlib import Path
+from urllib.parse import quote
 
 import keras
 import numpy as np
@@ -95,9 +97,9 @@ def export(folder, *, to=None, say=print):
     say(f"Exported, and answers as predict does: {version} ({num_bytes / 1e6:.1f} MB)")
     if "explain" not in signatures:
         say("It has no signature `explain`: the network has neither maps nor a mask to show.")
-    say(f"What it takes and gives: saved_model_cli show --dir {version} --all")
+    say(f"What it takes and gives: saved_model_cli show --dir {shlex.quote(str(version))} --all")
     say(
-        f"Ask a server for it: POST /v1/models/{name}:predict "
+        f"Ask a server for it: POST /v1/models/{quote(name)}:predict "
         '{"instances": [{"image_bytes": {"b64": "…"}}]}'
     )
     return version
