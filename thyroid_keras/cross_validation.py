@@ -74,7 +74,7 @@ def crossval(
     if folds < 2:
         problems.append(f"--folds must be at least 2. Received: folds={folds}")
     refuse(problems)
-    data = None if data is None else os.fspath(data)
+    data = None if data is None else os.path.abspath(data)
     folder = out or default_folder(f"{arch}-crossval", datetime.datetime.now())
     how_on = way_on("crossval", folder)
     with SignalGuard(how_on), Run.create(folder, resume=resume) as run, own_session():

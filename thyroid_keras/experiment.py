@@ -111,7 +111,7 @@ def train(
     refuse(problems)
     devices = find_devices(distribute, seed)  # before anything asks JAX for them
     recipe = choose_recipe(arch, recipe, settings)
-    data = None if data is None else os.fspath(data)
+    data = None if data is None else os.path.abspath(data)
     folder = out or default_folder(arch, datetime.datetime.now())
     guard = SignalGuard(way_on("train", folder))
     say = say if devices.first else (lambda line: None)

@@ -96,7 +96,7 @@ def table(
         format_of(data, format)  # before the first training is begun
     options = Options(
         scale=scale,
-        data=None if data is None else os.fspath(data),
+        data=None if data is None else os.path.abspath(data),
         target=target or _target(paper, data, format),
         format=format,
         settings=tuple(settings),

@@ -64,7 +64,7 @@ def bottleneck(data=None, *, out=None, cache=CACHE, resume=False, say=print, **s
         SettingError, DataError, ModelError, RunError: if the user's input is wrong.
     """
     paths = [data] if isinstance(data, (str, os.PathLike)) else data or ()
-    paths = [os.fspath(path) for path in paths]
+    paths = [os.path.abspath(path) for path in paths]
     chosen = Settings(**settings)
     start = time.monotonic()
     folder = out or default_folder(f"bottleneck-{chosen.features}", datetime.datetime.now())
