@@ -138,11 +138,13 @@ def _facts(summary):
     pictures = summary["pictures"]
     yield "Samples", f"{summary['samples']} from {counted(pictures, 'picture')}"
     yield "Distinct pictures", f"{summary['distinct_pictures']}"
+    last = list(summary["classes"])[-1:] if len(summary["classes"]) == 2 else ()
     for name, counts in summary["classes"].items():
         share = counts["samples"] / max(1, summary["samples"])
         yield (
             f"Class {name!r}",
-            f"{counts['samples']} ({share:.0%}) in {counted(counts['groups'], 'group')}",
+            f"{counts['samples']} ({share:.0%}) in {counted(counts['groups'], 'group')}"
+            f"{', the positive class' if name in last else ''}",
         )
     yield (
         "Groups",

@@ -41,6 +41,8 @@ def introduction(recipe, splits, precision, run, *, simulated):
         f"{table.name}: {counts['train']} training, {counts['val']} validation and "
         f"{counts['test']} test images, {apart}"
     )
+    if recipe.arch != "border_unet":
+        yield f"Classes: {', '.join(table.class_names)}{positive(table.class_names)}"
     paper = RECIPES[recipe.arch]["paper"]
     if changes := differences(recipe, paper, simulated=simulated):
         yield f"Unlike the paper: {'; '.join(changes)}"
@@ -53,7 +55,10 @@ def introduction(recipe, splits, precision, run, *, simulated):
 
 def conclusion(found, run):
     """Returns lines that say how good the model is and where the report lies."""
-    parts = [f"{word} {_figure(found[name])}" for name, word in NAMES.items() if name in found]
+    classes, names = run.read_config()["data"].get("class_names") or (), dict(NAMES)
+    if len(classes) == 2:
+        names["sensitivity"] += f" (of {classes[-1]})"
+    parts = [f"{word} {_figure(found[name])}" for name, word in names.items() if name in found]
     yield (
         f"{found['split'].capitalize()}, "
         f"{counted_images(found['n'], found['groups'], found['group_unit'])}, 95 % intervals: "
@@ -85,6 +90,11 @@ def conclusion(found, run):
     if sentence := leak_sentence(found):
         yield sentence
     yield f"Report: {run.report}"
+
+
+def positive(class_names):
+    """Says which of two classes is the positive one; "" of more."""
+    return f"; of these the positive one is {class_names[-1]}" if len(class_names) == 2 else ""
 
 
 def spread(found):
