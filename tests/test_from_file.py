@@ -56,6 +56,8 @@ def test_it_is_explained(arch, arguments, tmp_path):
     keras.backend.clear_session()
     assert explain.with_maps(network).output.keys() <= said.keys()
     keras.backend.clear_session()
+    assert explain.with_attention(network).output.keys() <= said.keys()
+    keras.backend.clear_session()
     assert {"probabilities"} | said.keys() - {"label"} == device_network(network).output.keys()
     keras.backend.clear_session()
     np.testing.assert_allclose(explain.grad_cam(network, images, 1), weighed, atol=1e-5)

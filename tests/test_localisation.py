@@ -222,6 +222,28 @@ def test_a_map_that_is_the_same_everywhere_points_nowhere():
     assert explain.find_box([flat, against]) is None
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"sigma_px": 0}, {"sigma_px": -1}, {"sigma_px": np.inf}, {"sigma_px": np.nan},
+     {"threshold": 0}, {"threshold": 2}, {"threshold": np.nan},
+     {"connectivity": 5}, {"connectivity": 0}],
+    ids=str,
+)  # fmt: skip
+def test_a_rule_out_of_range_is_refused(wrong):
+    ((name, value),) = wrong.items()
+    for scales in ([field((5, 5, 6))], [field()]):
+        with pytest.raises(ValueError, match=f"`{name}` must be .*Received: {name}={value}"):
+            explain.find_box(scales, **wrong)
+    with pytest.raises(ValueError, match=f"`{name}` must be"):
+        explain.localise(network(), ramp(1, 32, 48, 1), **wrong)
+
+
+def test_the_ends_of_the_rules_ranges_are_taken():
+    spot = np.zeros((40, 60), np.float32)
+    spot[20, 30] = 1
+    assert explain.find_box([spot], threshold=1) == (30, 20, 1, 1)
+
+
 def test_localise_gives_the_papers_maps_and_the_answer():
     model, images = network(), ramp(5, 32, 48, 1)
     found = explain.localise(model, images, batch_size=2)

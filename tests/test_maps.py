@@ -111,6 +111,29 @@ def test_boxes_and_ensembles_take_fans_maps():
     )
 
 
+@pytest.mark.parametrize("aggregation", ["mean", "deep_sup", "ft", "concat"])
+def test_ag_sononets_class_map_is_of_one_scale_in_the_joint_logit_or_in_its_vote(aggregation):
+    small = {"filters": 2, "stage_convs": (1,) * 5, "num_classes": 3, "aggregation": aggregation}
+    model, images = tk.build("ag_sononet", image_shape=(32, 48, 1), **small), ramp(2, 32, 48, 1)
+    pooled = keras.Model(model.input, model.get_layer("gap5").output).predict_on_batch(images)
+    pooled = keras.ops.convert_to_numpy(pooled)
+    kernels = {
+        layer.name: keras.ops.convert_to_numpy(layer.kernel)
+        for layer in model.layers
+        if isinstance(layer, layers.Dense)
+    }
+    vote, joint = (kernels.get(name) for name in ("logits_scale5", "logits"))
+    if aggregation in ("deep_sup", "concat"):
+        joint = joint[-pooled.shape[1] :]  # of what stages 3 and 4, joined before it, leave
+    elif aggregation == "ft":
+        joint = vote @ joint[-3:]
+    found = [explain.class_activation_map(model, images, k).mean((1, 2)) for k in range(3)]
+    expected = pooled @ (vote if aggregation in ("mean", "deep_sup") else joint)
+    np.testing.assert_allclose(np.transpose(found), expected, atol=1e-5)
+    if aggregation == "deep_sup":
+        assert np.abs(pooled @ joint - expected).max() > 0.01, "not of the answer"
+
+
 def test_the_map_fed_back_is_an_attention_map():
     model = fan(passes=3)
     (gate,) = explain.attention_maps(model, IMAGES).values()

@@ -6,12 +6,14 @@ import json
 
 import keras
 import numpy as np
+import parity
 import pytest
-from check import ramp
+from check import fails, ramp
 from PIL import Image
 
 import thyroid_keras as tk
-from thyroid_keras import metrics, report
+from thyroid_keras import metrics, predict, report, viewing
+from thyroid_keras.convert import __main__ as convert_command
 from thyroid_keras.data.audit import audit
 from thyroid_keras.data.boxes import true_boxes
 from thyroid_keras.data.manifest import read_manifest
@@ -26,6 +28,7 @@ from thyroid_keras.examples import read_examples
 from thyroid_keras.explain import __main__ as explain_command
 from thyroid_keras.explanation import explain
 from thyroid_keras.layers import GridAttention
+from thyroid_keras.layers.whitening import Whitening
 from thyroid_keras.narration import conclusion
 from thyroid_keras.places import figures_of_boxes
 from thyroid_keras.pooling import _out_of_fold, _pooled_figures
@@ -238,6 +241,75 @@ def test_an_ensemble_is_judged_and_explained_like_a_network(table, tmp_path):
     Image.fromarray(table.samples[0].image).save(tmp_path / "a.png")
     (maps,) = explain(run.folder, [tmp_path / "a.png"], out=tmp_path / "out").values()
     assert list(maps) == ["AG1", "AG2", "AG3", "AG-all"]
+
+
+def both():
+    """Two networks that answer together."""
+    return ensemble([network(), network(normalization="softmax")])
+
+
+def fed_back():
+    """A network whose gate no class map goes with."""
+    return tk.build("fan", image_shape=(32, 32, 1), eta=8, num_classes=8)
+
+
+def fixed():
+    """A network with one map for all images."""
+    small = {"num_classes": 8, "mode": "l1", "backbone": "small_cnn"}
+    return tk.build("global_attention", image_shape=(32, 32, 3), **small)
+
+
+@pytest.mark.parametrize(
+    ("build", "method"),
+    [(network, "attention"), (network, "cam"), (both, "attention"), (fed_back, "attention"),
+     (fed_back, "cam"), (fixed, "attention")],
+)  # fmt: skip
+def test_each_picture_passes_one_network_once(build, method, table, tmp_path, monkeypatch):
+    run = described_run(tmp_path / "run", build(), table)
+    for i in range(5):
+        Image.fromarray(table.samples[i].image).save(tmp_path / f"{i}.png")
+    model, networks, passed = tk.load(run.folder), [], []
+    predict_on_batch = keras.Model.predict_on_batch
+
+    def counting(network, images):
+        networks.append(network)
+        passed.append(len(images))
+        return predict_on_batch(network, images)
+
+    (viewer,) = viewing.open_viewers([run.folder], [tmp_path], method, None)
+    with monkeypatch.context() as patched:
+        patched.setattr(viewing, "BATCH_SIZE", 2)
+        patched.setattr(keras.Model, "predict_on_batch", counting)
+        looks = list(viewing.look(viewer, method, None))
+    assert passed == [2, 2, 1] and all(one is networks[0] for one in networks), "built once"
+    pixels = viewer.store.read(np.arange(5))[0] / np.float32(255)
+    expected = tk.explain.attention_maps(model, pixels)
+    if method == "cam":
+        expected = {"": tk.explain.evidence_map(model, pixels)}
+    elif build in (network, both):
+        expected = tk.explain.localise(model, pixels).maps
+    for row, (maps, _) in enumerate(looks):
+        for values, wanted in zip(maps.values(), expected.values(), strict=True):
+            np.testing.assert_allclose(values, wanted[row], atol=1e-4)
+        assert method == "cam" or list(maps) == list(expected)
+
+
+def test_a_converted_model_is_no_run_and_both_commands_say_how_it_is_asked(tmp_path, capsys):
+    file, picture = tmp_path / "converted.keras", tmp_path / "a.png"
+    checkpoint = parity.GOLDEN / "ag_sononet.pth"
+    arguments = [checkpoint, "--arch", "ag_sononet", "--out", file, "--image-size", *SIZE]
+    convert_command.main([str(argument) for argument in arguments])
+    said = [capsys.readouterr().out]
+    for main in (explain_command.main, predict.main):
+        said.append(fails(main, [file, picture, "--out", tmp_path / "out.csv"], capsys))
+        assert "a model file. Give the run folder" in said[-1]
+    for one in said:
+        assert "thyroid_keras.load(FILE)" in one and "thyroid_keras.explain.localise" in one
+    pixels = keras.ops.convert_to_numpy(Whitening()(ramp(2, *SIZE, 1)))
+    assert tk.explain.localise(tk.load(file), pixels).boxes.shape == (2, 4)
+    assert "no such folder" in fails(
+        predict.main, [tmp_path / "none.keras", picture, "--out", tmp_path / "out.csv"], capsys
+    )
 
 
 # ------------------------------------------------------------------ boxes that come with data

@@ -5,6 +5,7 @@ from thyroid_keras.archs.sononet import AGGREGATIONS
 from thyroid_keras.convert import convert
 from thyroid_keras.convert.conversion import CONVERTIBLE
 from thyroid_keras.layers.grid_attention import NORMALIZATIONS
+from thyroid_keras.runs.folder import IN_PYTHON
 
 
 def main(arguments=None):
@@ -33,7 +34,12 @@ def main(arguments=None):
     )
     add("--aggregation", choices=AGGREGATIONS, help="default: as the shapes tell")
     add("--normalization", choices=NORMALIZATIONS, help="of the gates; default: mean_flow")
-    cli.run(convert, **vars(parser.parse_args(arguments)))
+    cli.run(_convert, **vars(parser.parse_args(arguments)))
+
+
+def _convert(**arguments):
+    convert(**arguments)
+    print(IN_PYTHON)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from thyroid_keras.explain.class_map import (
     class_activation_map,
     evidence_map,
     has_class_map,
+    with_attention,
     with_explanation,
     with_maps,
 )
@@ -21,6 +22,7 @@ from thyroid_keras.explain.localisation import (
     can_localise,
     find_box,
     localise,
+    read_localisation,
     read_places,
     resize_maps,
     rule_of,
@@ -47,10 +49,12 @@ __all__ = [
     "localise",
     "overlay",
     "perturbation_curves",
+    "read_localisation",
     "read_places",
     "resize_maps",
     "rule_of",
     "unit_maps",
+    "with_attention",
     "with_explanation",
     "with_maps",
 ]

@@ -1,7 +1,8 @@
 """python -m thyroid_keras.explain: attention maps, class maps or Grad-CAM over the image."""
 
 from thyroid_keras import cli
-from thyroid_keras.explanation import METHODS, explain
+from thyroid_keras.explanation import explain
+from thyroid_keras.viewing import METHODS
 
 
 def main(arguments=None):
@@ -22,7 +23,9 @@ def main(arguments=None):
         default="attention",
         help="attention: maps of the gates, and with a class map what they agree on, with its "
         "box; cam: class map of the answer, warm where it speaks for it and cold where against, "
-        "where LAP or one global average is all it rests on; gradcam: of any network",
+        "of what LAP or the only global average pools: of AG-SonoNet the coarsest scale alone, "
+        "by its share in the joint answer (aggregation ft, concat) or in its own vote (mean, "
+        "deep_sup, ft_input softmax); gradcam: of any network",
     )
     add(
         "--beside",

@@ -23,11 +23,14 @@ def with_maps(model):
     """Returns a network that gives a model's answer and its maps in one pass.
 
     The map of class k at i, j is sum_c w_ck f_ijc: f are the features that the network's
-    only global average pools, w the linear way from there to the logits. That is one dense
-    layer or, with a dense layer of votes behind it, their product, and so the exact share
-    that this place and scale have in the logit. A softmax in between ends the way: then the
-    map is that of the scale's own vote. Where LAP pools, w is that of the cell of i, j, times
-    the positions of the grid over those of the cell; of several passes the last one's counts.
+    only global average pools, w the linear way from there to the logits, one dense layer or,
+    with another behind it, their product. So the mean of the map is what these features
+    add to the logit. Where LAP pools, w is that of the cell of i, j, times the positions of
+    the grid over those of the cell; of several passes the last one's counts.
+
+    An AG-SonoNet's map is of its coarsest scale alone: with `ft` and `concat` what that adds
+    to the joint logit; with `mean`, `deep_sup` and a softmax of the votes what it adds to
+    its own vote, `logits_scale5`, even where the joint logit is the network's answer.
 
     Args:
         model: `keras.Model`; of an ensemble the answers and maps of all members are averaged.
@@ -48,6 +51,20 @@ def with_maps(model):
     return averaged(model, lambda member: _network(member, kept))
 
 
+def with_attention(model):
+    """Returns a network that gives a model's answer and the maps of its gates in one pass.
+
+    Args:
+        model: `keras.Model`; of an ensemble both are averaged over its members.
+
+    Returns:
+        `keras.Model` from the same images to a dict: `label` `(B, K)`, class probabilities,
+        and the map `(B, h, w)` of each gate, of any kind, by its name.
+    """
+    kept = {"label", *gate_tensors(members(model)[0])}
+    return averaged(model, lambda member: _network(member, kept))
+
+
 def with_explanation(model):
     """Returns a network that gives a model's answer and all that it shows in one pass.
 
@@ -63,7 +80,7 @@ def with_explanation(model):
 
 
 def class_activation_map(model, images, class_index=None, *, batch_size=16):
-    """Computes the class map, what each place adds to the logit of a class.
+    """Computes the class map, what each place adds to a class's logit, see `with_maps`.
 
     Args:
         model: `keras.Model` with LAP, or with one global average, that linear layers take
@@ -73,7 +90,8 @@ def class_activation_map(model, images, class_index=None, *, batch_size=16):
         batch_size: int, images at a time.
 
     Returns:
-        float32 `(B, h, w)`, of any sign; its mean over h, w is the share in the logit.
+        float32 `(B, h, w)`, of any sign; its mean over h, w is what the features that are
+        pooled add to the logit, of an AG-SonoNet those of one scale to that or to its vote.
 
     Raises:
         ValueError: if the model has no class map, or `class_index` is out of range.
@@ -91,8 +109,8 @@ def evidence_map(model, images, class_index=None, *, batch_size=16):
     Args, Raises: as for `class_activation_map`.
 
     Returns:
-        float32 `(B, h, w)`; of two classes its mean over h, w is the share in the
-        difference of their logits.
+        float32 `(B, h, w)`; of two classes its mean over h, w is what the features that
+        are pooled add to the difference of the logits of `class_activation_map`.
     """
     parts = predict_maps(model, images, class_index, batch_size)
     return np.concatenate([evidence_of(outputs, chosen) for outputs, chosen in parts])

@@ -70,35 +70,41 @@ def localise(model, images, class_index=None, *, batch_size=16, **rule):
 
     Reference: Schlemper et al. 2018, arXiv:1804.05338, captions of Figs. 3 to 5, Appendix.
     """
-    size, parts, boxes, evidence = images.shape[1:3], [], [], []
-    indices, probabilities = [], []
-    for outputs, chosen in predict_maps(model, images, class_index, batch_size):
-        scales = _scales(outputs, size, chosen)
-        parts.append(scales | {ALL: np.mean(list(scales.values()), axis=0)})
-        boxes.append(_boxes(scales, **rule))
-        evidence.append(evidence_of(outputs, chosen))
-        indices.append(chosen)
-        probabilities.append(class_probabilities(outputs))
+    parts = [
+        read_localisation(outputs, images.shape[1:3], chosen, **rule)
+        for outputs, chosen in predict_maps(model, images, class_index, batch_size)
+    ]
+    arrays = ("boxes", "evidence", "class_indices", "probabilities")
     return Localisation(
-        maps={name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
-        boxes=np.concatenate(boxes),
-        evidence=np.concatenate(evidence),
-        class_indices=np.concatenate(indices),
-        probabilities=np.concatenate(probabilities),
+        maps={n: np.concatenate([part.maps[n] for part in parts]) for n in parts[0].maps},
+        **{n: np.concatenate([getattr(part, n) for part in parts]) for n in arrays},
     )
 
 
-def read_places(outputs, size, class_indices):
-    """Returns `boxes` and `evidence` from the outputs of `with_maps`, see `Localisation`.
+def read_localisation(outputs, size, class_indices, **rule):
+    """Returns the `Localisation` of a batch of images from the outputs of `with_maps`.
 
     Args:
         outputs: dict of arrays, with `class_maps`.
         size: `(H, W)` of the images.
         class_indices: `(B,)` ints, the classes to be found.
+        **rule: options of `find_box`.
     """
     outputs = {name: ops.convert_to_numpy(values) for name, values in outputs.items()}
-    boxes = _boxes(_scales(outputs, size, class_indices))
-    return boxes, evidence_of(outputs, class_indices)
+    scales = _scales(outputs, size, class_indices)
+    return Localisation(
+        maps=scales | {ALL: np.mean(list(scales.values()), axis=0)},
+        boxes=_boxes(scales, **rule),
+        evidence=evidence_of(outputs, class_indices),
+        class_indices=class_indices,
+        probabilities=class_probabilities(outputs),
+    )
+
+
+def read_places(outputs, size, class_indices):
+    """Returns `boxes` and `evidence` alone, see `read_localisation`."""
+    found = read_localisation(outputs, size, class_indices)
+    return found.boxes, found.evidence
 
 
 def rule_of(size):
@@ -157,10 +163,25 @@ def find_box(scales, *, sigma_px=None, threshold=THRESHOLD, connectivity=CONNECT
     Returns:
         `(left, top, width, height)`, ints in pixels; `None` where no map is above 0.
 
+    Raises:
+        ValueError: if `sigma_px`, `threshold` or `connectivity` is out of range.
+
     Reference: Schlemper et al. 2018, arXiv:1804.05338, Appendix, which gives the steps.
     Decision: sigma, threshold, connectivity and what "overlaps at each scale" means in
         pixels are ours. Zhou et al. 2016 (class activation maps) take a threshold of 0.2.
     """
+    if sigma_px is not None and not 0 < sigma_px < math.inf:
+        raise ValueError(
+            "`sigma_px` must be above 0 and finite; leave it out for one that suits the image. "
+            f"Received: sigma_px={sigma_px}"
+        )
+    if not 0 < threshold <= 1:
+        raise ValueError(
+            "`threshold` must be a share of the maximum, above 0 and at most 1. "
+            f"Received: threshold={threshold}"
+        )
+    if connectivity not in (4, 8):
+        raise ValueError(f"`connectivity` must be 4 or 8. Received: connectivity={connectivity}")
     blurred = [_blur(m, sigma_px or default_sigma(m.shape)) for m in scales if m.any()]
     if not blurred:
         return None

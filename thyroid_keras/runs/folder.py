@@ -17,6 +17,11 @@ from thyroid_keras.runs.files import (
 from thyroid_keras.runs.form import CONFIG, METRICS
 from thyroid_keras.runs.lock import LOCK, take_lock
 
+IN_PYTHON = (
+    "A model file without a run is for Python: `model = thyroid_keras.load(FILE)`, then "
+    "`thyroid_keras.explain.localise(model, images)`, or `grad_cam` where it has no class map; "
+    "its images must be prepared as those it was trained on, SonoNet's whitened."
+)
 MIN_FREE = 32 * 2**20  # bytes; with less not even a small run is written to its end
 
 
@@ -157,8 +162,11 @@ class Run:
         """
         run = cls(folder)
         if not run.folder.is_dir():
+            what, more = "no such folder", ""
+            if run.folder.suffix == ".keras" and run.folder.is_file():
+                what, more = "a model file", f" {IN_PYTHON}"
             raise RunError(
-                f"{run.folder}: no such folder. Give the run folder that `train` named. "
+                f"{run.folder}: {what}. Give the run folder that `train` named.{more} "
                 f"Received: folder={str(run.folder)!r}"
             )
         wanted = [getattr(run, name) for name in ("config", *needs)]
