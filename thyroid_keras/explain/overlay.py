@@ -5,6 +5,7 @@ import numpy as np
 
 BLEND = 0.65  # of the colours where the map is highest
 WARM, COLD = (255, 110, 0), (0, 130, 255)  # RGB; told apart by colour-blind readers
+FONT = {"fontFace": cv2.FONT_HERSHEY_SIMPLEX, "fontScale": 0.5}
 BOX_COLOUR = (240, 20, 47)  # RGB, red
 
 
@@ -50,17 +51,18 @@ def compare_maps(image, maps, *, boxes=None, signed=False, columns=None, panel_p
         panel_px: the longer side of a panel.
 
     Returns:
-        uint8 `(H', W', 3)`.
+        uint8 `(H', W', 3)`; panels are as wide as the longest name needs.
     """
     scale = panel_px / max(image.shape[:2])
     size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    panels = [_captioned(overlay(image, np.zeros((1, 1))), "image")]
+    width = max(size[0], *(_width_of(name) for name in ("image", *maps)))
+    panels = [_captioned(overlay(image, np.zeros((1, 1))), "image", width)]
     for name, values in maps.items():
         drawn = overlay(image, values, signed=signed)
         if (boxes or {}).get(name):
             _draw_box(drawn, np.multiply(boxes[name], scale))
-        panels.append(_captioned(drawn, name))
+        panels.append(_captioned(drawn, name, width))
     if columns is None:
         columns = len(panels) if len(panels) <= 5 else 4
     blank = np.full_like(panels[0], 255)
@@ -75,10 +77,15 @@ def _draw_box(panel, box, *, width_px=2):
     cv2.rectangle(panel, *corners, color=BOX_COLOUR, thickness=width_px)
 
 
-def _captioned(panel, caption, *, gap_px=4, caption_px=22):
-    height, width = panel.shape[:2]
+def _width_of(caption):
+    (width, _), _ = cv2.getTextSize(caption, thickness=1, **FONT)
+    return 2 + width
+
+
+def _captioned(panel, caption, width, *, gap_px=4, caption_px=22):
+    height = panel.shape[0]
     sheet = np.full((height + caption_px + gap_px, width + gap_px, 3), 255, np.uint8)
-    sheet[caption_px : caption_px + height, :width] = panel
-    place = {"org": (2, caption_px - 7), "fontFace": cv2.FONT_HERSHEY_SIMPLEX, "fontScale": 0.5}
-    cv2.putText(sheet, caption, color=(0, 0, 0), thickness=1, lineType=cv2.LINE_AA, **place)
+    sheet[caption_px : caption_px + height, : panel.shape[1]] = panel
+    style = {"color": (0, 0, 0), "thickness": 1, "lineType": cv2.LINE_AA} | FONT
+    cv2.putText(sheet, caption, org=(2, caption_px - 7), **style)
     return sheet
