@@ -122,7 +122,9 @@ def results(config, metrics):
     if not metrics:
         return ""
     unit = (config.get("data") or {}).get("group_unit") or "group"
-    header = ["Figure", "Value", "95 % CI, by image", f"95 % CI, by {unit}", "n", "0 … 1"]
+    header = ["Figure", "Value", "95 % CI, Wilson, by image", f"95 % CI, bootstrap, by {unit}"]
+    header += ["n", "0 … 1"]
+    honest = f"; where one {unit} has several, the interval by {unit} is the honest one"
     threshold = metrics.get("threshold")
     origin = metrics.get("threshold_origin", "not recorded")
     cut = f" Threshold {threshold:.3f}: {origin}." if threshold is not None else ""
@@ -139,9 +141,9 @@ def results(config, metrics):
         table(header, _rows(metrics), caption, numbers=(1, 2, 3, 4)),
         paragraph(
             "Were all this repeated on fresh data of the same kind, 95 of 100 such intervals would "
-            "hold the true figure. By image (Wilson) takes images for independent; where one "
-            f"{unit} has several, the interval by {unit} (bootstrap) is the honest one. Neither "
-            "covers another hospital, scanner or population.",
+            "hold the true figure. By image means that images are taken for independent"
+            f"{'' if unit == 'image' else honest}. Neither covers another hospital, scanner or "
+            "population.",
             "soft",
         ),
         paragraph(_validation(metrics.get("validation") or {})),

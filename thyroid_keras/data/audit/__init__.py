@@ -160,4 +160,6 @@ def _without(table, problems):
     """A table without the samples that have problems; `problems`: dict from name to str."""
     kept = [i for i, sample in enumerate(table.samples) if sample.name not in problems]
     excluded = (*table.excluded, *dict.fromkeys(problems.values()))
-    return dataclasses.replace(table.select(kept), excluded=excluded)
+    table = dataclasses.replace(table.select(kept), excluded=excluded)
+    masks = any(sample.mask is not None for sample in table.samples)
+    return table if masks else dataclasses.replace(table, mask_source=None)
