@@ -131,6 +131,15 @@ def test_otsu_is_all_pairs_of_thresholds_tried():
     assert (found[0] > 0).sum() == 16, "the opening removes the single pixel"
 
 
+@pytest.mark.parametrize("spread", [0, 3])
+def test_otsu_finds_nothing_in_flat_images(spread):
+    """Rounding noise is not divided by nothing, at whichever grey level it lies."""
+    levels = np.arange(256 - spread, dtype="float32")[:, None, None, None]
+    noise = np.random.default_rng(0).integers(0, spread + 1, (len(levels), 12, 12, 1))
+    found = np.asarray(BrightnessMap("otsu")(((levels + noise) / 255).astype("float32")))
+    assert found.max() < 5 and (spread or not found.any())
+
+
 def test_a_method_tells_bright_blobs_and_draws_them(tmp_path):
     table = blobs(40)
     settings = ["image_size=32", "batch_size=8", "epochs=4", "method=otsu"]

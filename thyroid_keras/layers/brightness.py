@@ -85,6 +85,7 @@ def otsu(x_BHW1):
     bright_BHW1 = ops.cast(level_BHW1 > upper_B111, "float32")
     bright_BHW1 = _dilated(-_dilated(-bright_BHW1))
     share_B111 = ops.mean(bright_BHW1, axis=ALL, keepdims=True)
+    bright_BHW1 = ops.where(share_B111 < 1, bright_BHW1, 0.0)  # where all are, none stands out
     inside_B111 = ops.mean(_centred(x_BHW1) * bright_BHW1, axis=ALL, keepdims=True)
     # the others' mean lies below 0 as much as these lie above, share by share
     both_B111 = ops.maximum(share_B111 * (1 - share_B111), keras.config.epsilon())
