@@ -262,6 +262,26 @@ def test_without_its_network_a_table_says_so(make, better_and_worse):
     assert said == ["Without AG-SonoNet-FT-8 there are no figures."]
 
 
+@pytest.mark.parametrize(
+    ("per_group", "said"),
+    [(1, ""), (12, ""), (80, "3 patients are too few"), (240, "1 patient is too few")],
+)
+def test_few_groups_are_a_doubt_under_the_changes(per_group, said, better_and_worse):
+    labels, good, bad = better_and_worse
+    table, results = TABLES["ag_sononet_2"], []
+    for row, predicted in zip(table.rows, (bad, good), strict=True):
+        of = answers(labels, predicted, per_group=per_group)
+        found = classification_metrics(
+            labels, of.probabilities, of.groups, class_names=of.class_names
+        )
+        config = {"data": {"group_unit": "patient"}}
+        results.append(dataclasses.replace(result(row, of), config=config, found=found))
+    *_, judged = classes_table(table, results, 0)
+    doubts = [line for line in judged if "too few" in line]
+    start = "The intervals and p-values of the bootstrap are rough: "
+    assert doubts == ([f"{start}{said}."] if said else [])
+
+
 def test_holms_correction():
     assert holm([0.01, 0.04, 0.03, None, 0.005]) == pytest.approx([0.03, 0.06, 0.06, None, 0.02])
     assert holm([0.9, 0.8]) == [1, 1] and holm([]) == []
@@ -322,6 +342,7 @@ def test_the_second_table_changes_by_class(made):
         assert 0 < float(f1["p_holm"]) <= 1 and 0 < float(f1["mcnemar_p_holm"]) <= 1
     text = (made / "ag_sononet_2/table.md").read_text()
     assert "| Profile |" in text and "0.958 (**+0.033**)" in text and "0.975 (+0.007)" in text
+    assert "patients are too few" in text
     page = (made / "ag_sononet_2/report.html").read_text()
     assert "0.958 (<b>+0.033</b>)" in page and "**" not in page
 

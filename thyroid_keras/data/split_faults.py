@@ -58,7 +58,12 @@ def _too_few_groups(table, indices, groups, num_parts):
     problems = []
     for label, class_name in enumerate(table.class_names):
         num_groups = len(np.unique(groups[indices][table.labels[indices] == label]))
-        if num_groups < num_parts:
+        if num_groups < num_parts == 1:
+            problems.append(
+                f"{table.name}: class {class_name!r} has no sample in the fixed training part; "
+                "add some there, or remove the class"
+            )
+        elif num_groups < num_parts:
             plural = "" if num_groups == 1 else "s"
             problems.append(
                 f"{table.name}: class {class_name!r} has samples in {num_groups} group{plural} "
