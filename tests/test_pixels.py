@@ -6,10 +6,11 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from check import fails
 from sklearn.linear_model import LogisticRegression
 from tables import blobs, write_folder
 
-from thyroid_keras import export, train
+from thyroid_keras import evaluate, export, train
 from thyroid_keras.benchmarking.rehearsal import rehearse
 from thyroid_keras.data.augment import GREY_LEVEL
 from thyroid_keras.data.splits import make_splits
@@ -112,3 +113,29 @@ def test_wrong_settings_are_named():
     assert [line.split(":")[0].removeprefix("--set ") for line in lines] == [
         "classifier", "kernels", "penalties", "cv_folds"
     ]  # fmt: skip
+
+
+def test_folds_that_cannot_be_dealt_are_refused_before_anything_is_written(tmp_path, capsys):
+    data, out = write_folder(halves(2), tmp_path / "data"), tmp_path / "run"
+    words = ["--arch", "pixel_classifier", "--data", data, "--out", out, "--set", *TINY]
+    said = fails(train.main, [*words, "cv_folds=60"], capsys)
+    assert "make " in said and "folds at most. Received: cv_folds=60" in said
+    assert not (out / "split.csv").exists()
+
+
+def test_nothing_that_it_learned_from_chooses_or_is_shown(tmp_path, monkeypatch, capsys):
+    """And a run knows where its data lie, from wherever it was trained."""
+    write_folder(halves(2), tmp_path / "data")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    train.main(["--arch", "pixel_classifier", "--data", "data", "--out", "run", "--set", *TINY])
+    said = capsys.readouterr().out
+    run = Run(tmp_path / "run")
+    assert {row["split"] for row in read_csv(run.split)} == {"train", "test"}
+    found = run.read_metrics()
+    assert found["threshold"] == 0.5 and "validation" not in found
+    last = run.read_config()["data"]["class_names"][-1]
+    assert f"the positive one is {last}" in said and f"sensitivity (of {last})" in said
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    evaluate.main([str(run.folder)])
+    assert run.read_metrics() == found

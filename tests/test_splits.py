@@ -180,6 +180,24 @@ def test_fixed_splits_that_leak_are_refused_by_name():
     assert [p.split(":")[0] for p in problems] == ["5.png", "6.png"]
 
 
+def test_a_class_that_the_fixed_training_part_lacks_is_named():
+    table = make_table(num_groups=27, num_classes=3)
+    for i, sample in enumerate(table.samples):
+        part = ("train", "val", "test")[int(sample.group[1:]) // 3 % 3]
+        # of the class c there are only others
+        table = replace(table, i, split="val" if (part, sample.label) == ("train", 2) else part)
+    (problem,) = problems_of(make_splits, table)
+    assert problem == (
+        "made: class 'c' has no sample in the fixed training part; add some there, or remove "
+        "the class"
+    )
+    # a part that is not fixed is cut off the training part, which then must be larger
+    left = [dataclasses.replace(s, split="train") if s.split == "val" and s.label < 2 else s
+            for s in table.samples if (s.split, s.label) != ("val", 2)]  # fmt: skip
+    (problem,) = problems_of(make_splits, dataclasses.replace(table, samples=tuple(left)))
+    assert "class 'c' has samples in 0 groups (patient) and cannot be in all of 2 parts" in problem
+
+
 def test_seeded_leaks_are_all_found():
     splits = make_splits(make_table(), progress=False)
     assert check_leaks(splits) == []
@@ -293,6 +311,16 @@ def test_split_file_with_leaks_or_faults_is_refused(tmp_path):
         path.write_bytes(data)
         assert fault in problems_of(read_split, path, table)[0]
     assert "cannot be read" in problems_of(read_split, tmp_path / "absent.csv", table)[0]
+
+
+def test_copies_stored_again_may_not_be_in_two_parts(tmp_path):
+    table, path = make_table(group_size=1), tmp_path / "split.csv"
+    splits = make_splits(table, progress=False)
+    one, other = splits.train.samples[0].name, splits.test.samples[0].name
+    write_split(path, splits)
+    problems = problems_of(read_split, path, table, copies=((one, other),))
+    assert len(problems) == 1 and one in problems[0] and other in problems[0]
+    assert len(check_leaks(dataclasses.replace(splits, copies=((one, other),)))) == 1
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):

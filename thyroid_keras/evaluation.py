@@ -25,12 +25,14 @@ from thyroid_keras.report import write_plots
 from thyroid_keras.report import write_report as write_page
 from thyroid_keras.runs import write_csv, write_json
 
+UNCHOSEN = {"label": 0.5, "label_origin": "the likeliest class wins"}
+
 
 def evaluate(run, model, splits, *, facts=None, batch_size=16, seed=0):
     """Judges a model on the test split and writes metrics, predictions, plots and page.
 
     Both thresholds, of the class and of the mask, and the box that boxes are held against are
-    chosen on the validation split.
+    chosen on the validation split; where it is empty, since all was learned from, none is.
 
     Args:
         run: `runs.Run` with `config.json`.
@@ -46,6 +48,9 @@ def evaluate(run, model, splits, *, facts=None, batch_size=16, seed=0):
     Raises:
         DataError: with every file that cannot be read.
     """
+    options = {"batch_size": batch_size, "seed": seed}
+    if not len(splits.val):
+        return evaluate_table(run, model, splits.test, UNCHOSEN, facts=facts, **options)
     store = open_store(splits.val, model, "validation")
     probabilities, counts = judge(
         model, store, MASK_THRESHOLDS, batch_size=batch_size, label="Predicting validation images"
@@ -59,21 +64,17 @@ def evaluate(run, model, splits, *, facts=None, batch_size=16, seed=0):
         thresholds["box"] = usual_box(store)
     if counts is not None:
         counts = counts[..., MASK_THRESHOLDS.index(thresholds["mask"])]
-    if splits.leaked is None:
+    source = run.read_config()["data"].get("source") or {}
+    if splits.leaked is not None:  # of which the validation images are part, too
+        known = {"leak": _judge_leak(model, splits.leaked, thresholds["label"], batch_size, seed)}
+    elif source.get("augment_before_split"):  # likewise, judged on other data
+        known = {}
+    else:
         known = figures_of(splits.val, probabilities, counts, thresholds, seed)
         names = ("n", "groups", "accuracy", "roc_auc", "dice")
         known = {"validation": {name: known[name] for name in names if name in known}}
-    else:  # of which the validation images are part, too
-        known = {"leak": _judge_leak(model, splits.leaked, thresholds["label"], batch_size, seed)}
-    return evaluate_table(
-        run,
-        model,
-        splits.test,
-        thresholds,
-        facts=known | (facts or {}),
-        batch_size=batch_size,
-        seed=seed,
-    )
+    facts = known | (facts or {})
+    return evaluate_table(run, model, splits.test, thresholds, facts=facts, **options)
 
 
 def _judge_leak(model, table, threshold, batch_size, seed):
@@ -157,7 +158,7 @@ def choose_thresholds(table, probabilities, counts):
     Returns:
         dict: `label` and `mask`, each a float, and for each `<name>_origin`, a sentence.
     """
-    chosen = {"label": 0.5, "label_origin": "the likeliest class wins"}
+    chosen = dict(UNCHOSEN)
     if probabilities.shape[1] == 2:
         chosen["label"], chosen["label_origin"] = metrics.choose_threshold(
             table.labels == 1, probabilities[:, 1]

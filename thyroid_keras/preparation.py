@@ -165,7 +165,7 @@ def split_data(run, source, recipe, seed):
             splits = make_splits(found.table, seed=seed, **known)
         else:
             splits = make_folds(found.table, source["folds"], source["fold"], seed=seed, **known)
-        splits = leave_no_validation(splits) if leaks else splits
+        splits = leave_no_validation(splits) if leaks or recipe.learns_from_validation else splits
         write_split(run.split, splits)
     splits = splits.joined()
     options = {"size": recipe.size, "channels": recipe.channels, "seed": seed}

@@ -3,7 +3,7 @@
 import csv
 
 from thyroid_keras.data.labels import SPLITS
-from thyroid_keras.data.leaks import find_leaks, hash_images
+from thyroid_keras.data.leaks import find_leaks, hash_images, same_pictures
 from thyroid_keras.data.samples import DataError
 from thyroid_keras.data.splits import Splits
 from thyroid_keras.data.writing import written
@@ -75,7 +75,7 @@ def read_split(path, table, *, hashes=None, copies=(), progress=True):
         for part in SPLITS
     }
     by_part = {part: [table.samples[i] for i in members] for part, members in parts.items()}
-    problems += [f"{path}: {leak}" for leak in find_leaks(by_part, hashes)]
+    problems += [f"{path}: {leak}" for leak in find_leaks(by_part, same_pictures(hashes, copies))]
     if problems:
         raise DataError(problems)
     tables = {part: table.select(members) for part, members in parts.items()}

@@ -56,6 +56,12 @@ class Splits:
         samples = tuple(s for part in self.parts.values() for s in part.samples)
         return dataclasses.replace(self.train, samples=samples)
 
+    def pool(self):
+        """Returns the table of what is not tested, groups that share pictures joined."""
+        samples = self.train.samples + self.val.samples
+        table = dataclasses.replace(self.train, samples=samples)
+        return with_joined_groups(table, same_pictures(self.hashes, self.copies))
+
     def joined(self):
         """Returns the splits with one group for all groups that share pictures, in each part.
 
@@ -208,7 +214,8 @@ def stratified_subset(table, count, seed=0):
 
 def check_leaks(splits):
     """Returns every name, group and picture that two parts share, as a list of str."""
-    return find_leaks({n: t.samples for n, t in splits.parts.items()}, splits.hashes)
+    pictures = same_pictures(splits.hashes, splits.copies)
+    return find_leaks({n: t.samples for n, t in splits.parts.items()}, pictures)
 
 
 def _assemble(table, part, hashes, copies, notes):

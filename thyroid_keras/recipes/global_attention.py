@@ -22,7 +22,7 @@ from thyroid_keras.archs.source import kept_normalization
 from thyroid_keras.data.pictures import ImageError
 from thyroid_keras.data.pixel_maps import read_prior, read_region
 from thyroid_keras.data.samples import DataError
-from thyroid_keras.recipes.protocol import grid_problems, train_by_protocol
+from thyroid_keras.recipes.protocol import cv_problems, grid_problems, train_by_protocol
 from thyroid_keras.training import Recipe, unmet
 
 PAPER = (
@@ -163,6 +163,10 @@ class GlobalAttentionRecipe(Recipe):
                 f"{self.backbone} starts from random ones alone. Received: weights={self.weights!r}"
             )
         return found + ([f"--set weights: {problem}"] if problem else [])
+
+    def data_problems(self, splits):
+        """Returns what such data lacks for this training, as a list of str."""
+        return super().data_problems(splits) + cv_problems(splits, self.cv_folds)
 
     def idle(self):
         """Returns which fields change nothing beside the others."""

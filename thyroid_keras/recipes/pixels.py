@@ -9,7 +9,7 @@ grades of retinopathy, .6699 and .6408 on its three risks of macular oedema.
 import dataclasses
 import itertools
 import json
-from typing import Literal
+from typing import ClassVar, Literal
 
 import keras
 import numpy as np
@@ -24,7 +24,7 @@ from thyroid_keras.data.progress import track
 from thyroid_keras.data.store import PixelStore
 from thyroid_keras.recipes.feeding import MOVES
 from thyroid_keras.recipes.global_attention import PAPER
-from thyroid_keras.recipes.protocol import FILE
+from thyroid_keras.recipes.protocol import FILE, cv_problems
 from thyroid_keras.training import Recipe, unmet
 
 ARCH, ANSWER = "pixel_classifier", "logits"
@@ -45,6 +45,8 @@ class PixelRecipe(Recipe):
         cv_folds: of the training and validation images, among which the kernel and C are chosen,
             at least 2.
     """
+
+    learns_from_validation: ClassVar[bool] = True
 
     paper: str = PAPER
     target: str = "site"  # of the phantoms the one whose images are aligned
@@ -67,6 +69,10 @@ class PixelRecipe(Recipe):
                 "cv_folds": self.cv_folds >= 2,
             },
         )
+
+    def data_problems(self, splits):
+        """Returns what such data lacks for this training, as a list of str."""
+        return super().data_problems(splits) + cv_problems(splits, self.cv_folds)
 
     def idle(self):
         """Returns which fields change nothing beside the others."""
@@ -97,7 +103,7 @@ def train_pixel_classifier(recipe, splits, training):
     Deviation: the radial kernel by random waves (Rahimi and Recht 2007), for the support
         vectors of the kernel itself are images of patients, which a saved model must not hold.
     """
-    pool = dataclasses.replace(splits.train, samples=splits.train.samples + splits.val.samples)
+    pool = splits.pool()
     x, axes = _rotate(_read(recipe, pool))
     labels = pool.labels
     folds = deal_folds(labels, pool.groups, recipe.cv_folds, training.seed)

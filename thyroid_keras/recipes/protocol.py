@@ -107,10 +107,23 @@ def grid_problems(recipe):
     return found
 
 
+def cv_problems(splits, num_folds):
+    """Returns why the images that are not tested give no such folds, as a list of str."""
+    pool = splits.pool()
+    groups = len(np.unique(pool.groups))
+    most = int(min(groups, np.bincount(pool.labels).max()))
+    if num_folds <= most:
+        return []
+    return [
+        f"--set cv_folds: the {len(pool)} images that are not tested, of "
+        f"{groups} groups, make {most} folds at most. Received: cv_folds={num_folds}"
+    ]
+
+
 def _measure_as_the_paper(recipe, splits, memory):
     """Fills the memory with the paper's figure; returns the recipe with the settings chosen."""
     training = memory.training
-    pool = dataclasses.replace(splits.train, samples=splits.train.samples + splits.val.samples)
+    pool = splits.pool()
     folds = deal_folds(pool.labels, pool.groups, recipe.cv_folds, training.seed)
     shares, tried = [held.mean() for held in folds], []
     points = grid_points(recipe)

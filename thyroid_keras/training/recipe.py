@@ -81,6 +81,8 @@ class Recipe:
             these settings.
     """
 
+    learns_from_validation: typing.ClassVar[bool] = False  # so that nothing is left to choose by
+
     arch: str
     procedure: Callable
     scale: str = "paper"
