@@ -130,6 +130,15 @@ def test_it_is_judged_as_before_and_resumed_as_it_was_begun(folder, words, capsy
 
 
 @pytest.mark.slow
+def test_other_data_do_not_make_it_a_fair_one(folder, tmp_path):
+    write_pack(tmp_path / "other.npz", twins(8, seed=5), (32, 32))
+    evaluate.main([str(folder), "--data", str(tmp_path / "other.npz")])
+    other = Run(folder / "evaluation-other.npz")
+    assert not {"validation", "leak"} & set(other.read_metrics())
+    assert "Wrong on purpose" in other.report.read_text()
+
+
+@pytest.mark.slow
 def test_it_is_not_exported_and_compare_says_what_it_is(folder, capsys, tmp_path):
     for kind in export.FORMATS:
         said = fails(export.main, [folder, "--format", kind, "--to", tmp_path / kind], capsys)

@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 
 from thyroid_keras import metrics
+from thyroid_keras.data.copies import CHOSEN_BY_COPIES
 from thyroid_keras.data.labels import listed
 from thyroid_keras.narration import COMPARED, verdict, versus
 from thyroid_keras.report import Answers, paired_roc, read_answers, save_figure
@@ -15,11 +16,6 @@ from thyroid_keras.training import refuse, seed_problems
 
 RESULT = "comparison.json"
 NO_DELONG = "DeLong's test is for two classes; the macro AUC has an interval by {}"
-
-LEAKS = (
-    "Wrong on purpose (--augment-before-split): its epoch and threshold were chosen by copies of "
-    "what it learned from."
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -184,7 +180,7 @@ def _summary(one):
     facts = {"folder": str(one.folder), "arch": one.config.get("arch")}
     facts |= {"data": one.config["data"].get("name"), "split": one.found["split"]}
     if (one.config["data"].get("source") or {}).get("augment_before_split"):
-        facts["warning"] = LEAKS
+        facts["warning"] = CHOSEN_BY_COPIES
     return facts | {name: one.found[name] for name in COMPARED if name in one.found}
 
 

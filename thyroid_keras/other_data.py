@@ -4,6 +4,7 @@ import itertools
 import os
 
 from thyroid_keras.data.audit import find_copies_of
+from thyroid_keras.data.copies import CHOSEN_BY_COPIES
 from thyroid_keras.data.samples import DataError
 from thyroid_keras.preparation import audit_data, targets_of
 from thyroid_keras.runs import Run
@@ -82,4 +83,7 @@ def describe_other(config, data, table):
     described = {"name": table.name, "mask_source": table.mask_source, "notes": table.notes}
     described["excluded"] = table.excluded
     described |= {"group_unit": table.group_unit, "source": {"path": os.path.realpath(data)}}
+    if (config["data"].get("source") or {}).get("augment_before_split"):
+        described["source"]["augment_before_split"] = True
+        described["notes"] = (*table.notes, CHOSEN_BY_COPIES)
     return config | {"data": config["data"] | described}

@@ -17,10 +17,14 @@ WRONG = (
     "epoch and threshold by, {leaked} to test. Copies of one image, and images of one {unit}, are "
     "on every side. The {test} test images, of other {unit}s, had no part in that."
 )
+CHOSEN_BY_COPIES = (
+    "Wrong on purpose (--augment-before-split): its epoch and threshold were chosen by copies of "
+    "what it learned from."
+)
 
 
 def leave_no_validation(splits):
-    """Returns `Splits` whose training images are those of validation, too: they will be mixed."""
+    """Returns `Splits` whose training images are those of validation, too."""
     train = dataclasses.replace(splits.train, samples=splits.train.samples + splits.val.samples)
     return dataclasses.replace(splits, train=train, val=splits.val.select(()))
 
