@@ -203,6 +203,8 @@ def test_majority_is_beaten_only_with_reason():
     nearly[-9:] = 0  # one positive found: better, by luck
     found = metrics.against_majority(labels, nearly, NAMES)
     assert not found["beaten"] and "not reliably" in found["sentence"]
+    one = metrics.against_majority(labels, labels, NAMES, ["p"] * 40)
+    assert not one["beaten"] and "no interval, " in one["sentence"]
 
 
 def test_mcnemar_by_hand():

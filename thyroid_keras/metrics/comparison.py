@@ -128,12 +128,15 @@ def against_majority(labels, predicted, class_names, groups=None, *, seed=0):
         beaten = False
         worse = test["p_value"] < 0.05 and high < 0
         verdict = "is reliably worse than" if worse else "is not right more often than"
+    interval = f"{low:+.3f} to {high:+.3f} by group"
+    if not difference["ci95"]:
+        interval = f"no interval, {difference['reason']}"
     p_value = "p < 0.001" if test["p_value"] < 0.001 else f"p = {test['p_value']:.3f}"
     sentence = (
         f"The model {verdict} always answering “{class_names[majority]}”: "
         f"{right.mean():.1%} against {constant.mean():.1%} of {len(labels)} images right "
         f"(exact McNemar test by image, {p_value}; difference {gain.mean():+.3f}, "
-        f"{low:+.3f} to {high:+.3f} by group)."
+        f"{interval})."
     )
     return proportion(constant.sum(), len(labels)) | {
         "class": class_names[majority],

@@ -119,7 +119,8 @@ def _content_of(table):
         elif isinstance(image, np.ndarray):
             digest.update(repr(image.shape).encode())
             image = np.ascontiguousarray(image).tobytes()
-        digest.update(hashlib.sha256(image).digest() + repr(sample.roi).encode())
+        place = repr((sample.roi, sample.mirrored)).encode()
+        digest.update(hashlib.sha256(image).digest() + place)
     return digest.hexdigest()
 
 
