@@ -171,7 +171,8 @@ def _misfits(a, b):
     if problems:
         problems.append(
             "Compare runs that judged the same images: the same --data, --target, --seed, --folds "
-            f"and --fold. Received: {a.folder} and {b.folder}"
+            "and --fold; where groups alone differ, evaluate the older run once more. "
+            f"Received: {a.folder} and {b.folder}"
         )
     return problems
 
