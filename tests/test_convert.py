@@ -15,6 +15,8 @@ from check import fails, leaves, ramp
 
 import thyroid_keras as tk
 from thyroid_keras import convert
+from thyroid_keras.archs import torchvision
+from thyroid_keras.convert import conversion, sononet
 from thyroid_keras.convert.__main__ import main
 
 PTH = parity.GOLDEN / "ag_sononet.pth"  # both made by PyTorch 2.13 of the arrays of `settled`
@@ -56,6 +58,27 @@ def test_command_writes_a_model_that_loads(source, arrays, model, tmp_path, caps
     images = ramp(2, *SHAPE)
     loaded = leaves(tk.load(out).predict_on_batch(images))["output"]
     np.testing.assert_allclose(loaded, leaves(model.predict_on_batch(images))["output"], atol=1e-6)
+
+
+@pytest.mark.parametrize("normalization", [None, "sigmoid", "softmax"])
+def test_the_normalization_of_the_gates_is_the_one_asked_for(normalization, tmp_path):
+    out = tmp_path / "model.keras"
+    asked = ["--normalization", normalization] if normalization else []
+    main([str(PTH), "--arch", "ag_sononet", "--out", str(out), "--image-size", "32", "48", *asked])
+    gates = [tk.load(out).get_layer(name) for name in ("gate3", "gate4")]
+    assert {gate.normalization for gate in gates} == {normalization or "mean_flow"}
+
+
+@pytest.mark.parametrize("aggregation", ["ft", "deep_sup"])
+def test_the_aggregation_is_the_one_asked_for_where_the_shapes_fit_two(aggregation, tmp_path):
+    small = {"image_shape": SHAPE, "filters": 3, "num_classes": 20, "stage_convs": (1,) * 5}
+    built = tk.build("ag_sononet", aggregation=aggregation, **small)
+    np.savez(tmp_path / "weights.npz", **parity.settled_arrays(built))
+    chosen = {"arch": "ag_sononet", "image_size": SHAPE[:2], "aggregation": aggregation}
+    made = convert.convert(tmp_path / "weights.npz", out=tmp_path / "model.keras", **chosen)
+    images = ramp(2, *SHAPE)
+    expected, found = (leaves(m.predict_on_batch(images)) for m in (built, made))
+    assert list(found) == list(expected)
 
 
 @pytest.mark.parametrize("name", parity.CASES)
@@ -302,6 +325,79 @@ def test_lasagnes_faults_are_listed(tmp_path):
         convert.sononet_from_lasagne(arrays)
     assert "running_var: holds values that are not finite" in str(caught.value)
     assert "conv2.conv1.0.weight: of shape (4, 2, 5, 5)" in str(caught.value)
+
+
+FIRST = "conv1.conv1.0.weight"
+
+
+@pytest.mark.parametrize(
+    ("arch", "wrong", "said"),
+    [
+        ("sononet", {FIRST: (4000, 1, 3, 3)}, "36,000 numbers for at least"),
+        ("sononet", {FIRST: (1, 1, 3, 3), "conv6_p.cb_unit.1.bias": (10**7,)}, "far larger"),
+        ("sononet", {"arr_0": (4000, 1, 3, 3), "arr_74": (4,)}, "far larger"),
+        ("sononet", {"arr_0": (2, 1, 3, 3), "arr_74": (10**7,)}, "far larger"),
+        ("ag_sononet", {FIRST: (4000, 1, 3, 3), "compatibility": ()}, "far larger"),
+        ("ag_sononet", {FIRST: (1, 1, 3, 3), "compatibility": (), "classifier.bias": (20_000,),
+                        "classifier.weight": (1, 1), "classifier1.weight": (1, 1)}, "far larger"),
+        ("resnet18", {"fc.bias": (10**6,)}, "far larger"),
+        ("sononet", {FIRST: (4, 0, 3, 3)}, "filters=4, channels=0, num_classes=1"),
+        ("sononet", {FIRST: (0, 1, 3, 3)}, "filters=0"),
+        ("sononet", {FIRST: (4, 1, 3, 3), "conv6_p.cb_unit.1.bias": (0,)}, "num_classes=0"),
+        ("sononet", {"arr_0": (4, 0, 3, 3), "arr_74": (4,)}, "channels=0"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_shapes_that_promise_another_network_are_refused_before_it_is_built(
+    arch, wrong, said, tmp_path, monkeypatch, capsys
+):
+    for module in (conversion, sononet):
+        monkeypatch.setattr(module, "build", lambda *a, **k: pytest.fail("memory is taken"))
+    arrays = {name: np.zeros(shape, np.float32) for name, shape in wrong.items()}
+    if "arr_0" in wrong:
+        arrays = {f"arr_{i}": np.ones(1, np.float32) for i in range(75)} | arrays
+    np.savez_compressed(tmp_path / "x.npz", **arrays)
+    out = tmp_path / "x.keras"
+    assert said in fails(main, [tmp_path / "x.npz", "--arch", arch, "--out", out], capsys)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("dtype", ["U8", "S8", "complex64", "datetime64[s]"])
+@pytest.mark.parametrize("name", ["conv2.conv1.0.weight", "classifier2.bias"])
+def test_what_are_no_real_numbers_is_refused(name, dtype, model, arrays):
+    arrays[name] = np.zeros(arrays[name].shape, "int64").astype(dtype)
+    with pytest.raises(convert.ConvertError, match=f"{name}: holds .*, real numbers expected"):
+        convert.sononet_from_torch(model, arrays)
+    published = lasagne() | {"arr_9": np.full(2, "0.5")}
+    with pytest.raises(convert.ConvertError, match="arr_9: holds <U3, real numbers expected"):
+        convert.sononet_from_lasagne(published)
+
+
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [(np.full(3, "0.5"), "fc.bias: holds <U3"), (np.full(3, 1e300), "fc.bias: holds values")],
+    ids=["text", "overflow"],
+)
+def test_torchvisions_arrays_are_checked_alike(array, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(torchvision, "SHOWN", 1000)
+    np.savez(tmp_path / "x.npz", **{"fc.bias": array})
+    words = [tmp_path / "x.npz", "--arch", "resnet18", "--out", tmp_path / "x.keras"]
+    assert said in fails(main, [*words, "--image-size", 32, 32], capsys)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64", "int32", "uint8", "bool"])
+def test_numbers_of_every_kind_are_converted(dtype, model, arrays):
+    arrays["classifier2.bias"] = np.array([0, 1, 1], dtype)
+    convert.sononet_from_torch(model, arrays)
+    np.testing.assert_array_equal(model.get_layer("logits_scale4").bias, [0, 1, 1])
+
+
+def test_numbers_beyond_float32_are_refused_without_a_warning(model, arrays):
+    arrays["classifier2.bias"] = np.full(3, 1e300)
+    with pytest.raises(convert.ConvertError, match="classifier2.bias: holds values .* not finite"):
+        convert.sononet_from_torch(model, arrays)
+    made = convert.sononet_from_lasagne(lasagne() | {"arr_9": np.full(2, 1e200)})
+    np.testing.assert_array_equal(made.get_layer("stage1_conv2_bn").moving_variance, 0)
 
 
 def test_frames_are_cropped_whitened_and_scaled():

@@ -6,6 +6,7 @@ import numpy as np
 
 from thyroid_keras.archs import build, torchvision
 from thyroid_keras.archs.imagenet import IMAGE_SHAPE
+from thyroid_keras.convert.checks import require_held, require_numbers, require_room
 from thyroid_keras.convert.sononet import (
     LASAGNE_SHAPE,
     sononet_from_lasagne,
@@ -16,6 +17,7 @@ from thyroid_keras.runs import atomic, require_writable
 from thyroid_keras.weight_files.checkpoint import read_checkpoint
 from thyroid_keras.weight_files.errors import ConvertError
 
+NARROWEST = 512  # features that a classifier of torchvision's has, at the least
 CONVERTIBLE = ("ag_sononet", "sononet", *torchvision.MODULES)
 
 
@@ -106,14 +108,18 @@ def _model(arch, arrays, image_size, chosen):
 def _of_torchvision(arch, arrays, image_size):
     own = {"googlenet": {"transform_input": True}}.get(arch, {})
     own = {"shortcut": "standard"} if arch.startswith("resnet") else own
+    num_classes = torchvision.num_classes(arch, arrays)
+    require_numbers(arrays)
+    require_held(arrays, NARROWEST * num_classes)
     model = build(
         arch,
         image_shape=(*(image_size or IMAGE_SHAPE[:2]), 3),
-        num_classes=torchvision.num_classes(arch, arrays),
+        num_classes=num_classes,
         normalization=torchvision.NORMALIZATION,
         **own,
     )
-    return torchvision.set_weights(model, arrays)
+    with np.errstate(over="ignore"):  # what overflows is refused as not finite
+        return torchvision.set_weights(model, arrays)
 
 
 def sononet_arguments(arch, arrays, **chosen):
@@ -128,8 +134,8 @@ def sononet_arguments(arch, arrays, **chosen):
         dict of arguments of `build(arch, ...)`.
 
     Raises:
-        ConvertError: if the arrays are those of another network, or the shapes fit two
-            aggregations.
+        ConvertError: if the arrays are those of another network, or too few for the one
+            that their shapes tell of, or the shapes fit two aggregations.
     """
     shapes = {name: np.shape(array) for name, array in torch_names(arrays).items()}
     first = shapes.get("conv1.conv1.0.weight", ())
@@ -149,10 +155,13 @@ def sononet_arguments(arch, arrays, **chosen):
         "stage_convs": tuple(max(1, count) for count in counts),
     }
     if arch == "sononet":
-        return arguments | {"use_bias": "conv1.conv1.0.bias" in shapes} | chosen
-    if "aggregation" not in chosen:
-        chosen["aggregation"] = _aggregation(shapes, first[0], classes)
-    return arguments | {"gate_bias": "compatibility_score1.phi.bias" in shapes} | chosen
+        arguments |= {"use_bias": "conv1.conv1.0.bias" in shapes} | chosen
+    else:
+        if "aggregation" not in chosen:
+            chosen["aggregation"] = _aggregation(shapes, first[0], classes)
+        arguments |= {"gate_bias": "compatibility_score1.phi.bias" in shapes} | chosen
+    require_room(arrays, **arguments)
+    return arguments
 
 
 def _aggregation(shapes, filters, classes):

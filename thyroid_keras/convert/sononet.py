@@ -8,6 +8,7 @@ import numpy as np
 
 from thyroid_keras.archs import build
 from thyroid_keras.archs.torchvision import VARIABLES, torch_shape
+from thyroid_keras.convert.checks import not_numbers, require_numbers, require_room
 from thyroid_keras.layers import GridAttention
 from thyroid_keras.weight_files.checkpoint import read_checkpoint
 from thyroid_keras.weight_files.errors import ConvertError
@@ -51,7 +52,7 @@ def sononet_from_torch(model, arrays):
 
     Raises:
         ConvertError: with every array that is missing, unexpected, of another shape or
-            not finite; the model is unchanged then.
+            not of finite real numbers; the model is unchanged then.
 
     Reference: Attention-Gated-Networks at commit eee4881, `sononet2`,
         `sononet_grid_attention`.
@@ -69,8 +70,13 @@ def sononet_from_torch(model, arrays):
         expected, array = torch_shape(variables[name]), arrays[name]
         if np.shape(array) != expected:
             problems.append(f"{name}: of shape {np.shape(array)}, {expected} expected")
-        elif not np.isfinite(values.setdefault(name, np.asarray(array, "float32"))).all():
-            problems.append(f"{name}: holds values that are not finite")
+        elif wrong := not_numbers(array):
+            problems.append(f"{name}: {wrong}")
+        else:
+            with np.errstate(over="ignore"):  # what overflows is refused as not finite
+                values[name] = np.asarray(array, "float32")
+            if not np.isfinite(values[name]).all():
+                problems.append(f"{name}: holds values that are not finite")
     if problems:
         raise ConvertError([f"The arrays are not those of this {model.name}:", *sorted(problems)])
     for name, value in values.items():
@@ -104,10 +110,11 @@ def sononet_from_lasagne(npz):
                 f"for each convolution. Received: {len(arrays)} arrays, {', '.join(arrays)}"
             ]
         )
+    require_numbers(arrays)
     named = {}
     for i, name in enumerate(names):
         kernel, beta, gamma, mean, inverse_std = (arrays[key] for key in wanted[5 * i : 5 * i + 5])
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore"):
             variance = 1 / np.asarray(inverse_std, "float64") ** 2 - LASAGNE_EPSILON
         named[f"{name}.0.weight"] = kernel
         named[f"{name}.1.weight"], named[f"{name}.1.bias"] = gamma, beta
@@ -119,15 +126,14 @@ def sononet_from_lasagne(npz):
             [f"arr_0 is the first convolution's kernel, {wanted[-1]} the last 1 / standard "
              f"deviation. Received: shapes {first} and {last}"]
         )  # fmt: skip
-    model = build(
-        "sononet",
-        image_shape=(*LASAGNE_SHAPE, first[1]),
-        num_classes=last[0],
-        filters=first[0],
-        stage_convs=LASAGNE_CONVS,
-        use_bias=False,
-        epsilon=LASAGNE_EPSILON,
-    )
+    arguments = {
+        "image_shape": (*LASAGNE_SHAPE, first[1]),
+        "num_classes": last[0],
+        "filters": first[0],
+        "stage_convs": LASAGNE_CONVS,
+    }
+    require_room(arrays, **arguments)
+    model = build("sononet", **arguments, use_bias=False, epsilon=LASAGNE_EPSILON)
     return sononet_from_torch(model, named)
 
 
