@@ -20,7 +20,7 @@ from test_baselines import symbolic
 
 import thyroid_keras as tk
 from thyroid_keras import bottleneck as command
-from thyroid_keras import evaluate, export, predict
+from thyroid_keras import evaluate, export, metrics, predict
 from thyroid_keras.archs import pretrained
 from thyroid_keras.archs.imagenet import begin
 from thyroid_keras.archs.pretrained import APPLICATIONS, published_normalization
@@ -263,6 +263,44 @@ def test_the_svm_is_kept_whole(options, tmp_path):
     assert (again.class_names, again.threshold) == (("a", "b"), fitted.threshold)
 
 
+@pytest.fixture(scope="module")
+def guesses():
+    """An SVM of noise: features, labels, groups, it, and what each of its machines learned from.
+
+    Of noise every image that a machine has learned from is one of its support vectors.
+    """
+    features = np.random.default_rng(3).normal(size=(2, 48, 32)).astype(np.float32)
+    groups = np.arange(48) // 4
+    labels = groups % 2
+    fitted = fit_svm(features, labels, groups, ("a", "b"), kernel="rbf")
+    learned = [
+        (features[:, :, None] == machine.estimator[-1].support_vectors_).all(3).any(2)
+        for machine in fitted.classifier.calibrated_classifiers_
+    ]
+    return features, labels, groups, fitted, np.array(learned)
+
+
+def test_the_machines_of_an_svm_learn_from_whole_groups(guesses):
+    *_, groups, _, learned = guesses
+    assert (learned.sum(axis=0) == 2).all(), "each image and its copy in two machines of three"
+    for group in np.unique(groups):
+        own = learned[..., groups == group]
+        assert (own.all(axis=(1, 2)) == own.any(axis=(1, 2))).all()
+
+
+def test_the_threshold_is_of_images_that_its_machine_has_not_learned_from(guesses):
+    features, labels, _, fitted, learned = guesses
+    scores = np.stack(
+        [m.predict_proba(features[0])[:, 1] for m in fitted.classifier.calibrated_classifiers_]
+    )
+    seen = learned[:, 0]
+    unseen, known = ((scores * of).sum(axis=0) / of.sum(axis=0) for of in (~seen, seen))
+    expected, _ = metrics.choose_threshold(labels == 1, unseen)
+    assert fitted.threshold == pytest.approx(expected)
+    for others in (known, scores.mean(axis=0)):
+        assert abs(metrics.choose_threshold(labels == 1, others)[0] - expected) > 0.01
+
+
 def test_more_than_two_classes():
     features, labels, _ = cloud(classes=3)
     fitted = fit_svm(features, labels, np.arange(24), ("a", "b", "c"))
@@ -406,6 +444,21 @@ def test_each_data_set_is_judged_alone_too(folder):
     rows = [r for r in read_csv(folder / "predictions.csv") if r["image"].startswith("one:")]
     right = np.mean([row["label"] == row["predicted"] for row in rows])
     assert found[0]["joined"]["accuracy"]["value"] == pytest.approx(right)
+
+
+def test_groups_that_share_a_picture_are_dealt_together(tmp_path):
+    table = twins()
+    samples = list(table.samples)
+    for i in range(0, 32, 8):  # a patient and the next of the class, a pair of every four
+        samples[i + 4] = dataclasses.replace(samples[i + 4], image=samples[i].image)
+    table = dataclasses.replace(table, samples=tuple(samples))
+    write_pack(tmp_path / "shared.npz", table, (32, 32))
+    dealt = deal([tmp_path / "shared.npz"], Settings(folds=4))
+    assert len(np.unique(dealt.groups)) == 12 and set(dealt.folds) == set(range(4))
+    for own in (dealt.groups, dealt.table.groups):
+        for i in range(0, 32, 8):
+            assert len(set(own[[i, i + 1, i + 4, i + 5]])) == 1
+        assert all(len(set(dealt.folds[own == group])) == 1 for group in np.unique(own))
 
 
 def test_a_data_set_too_small_to_be_alone_says_so(data, tmp_path):

@@ -20,9 +20,9 @@ from thyroid_keras.data.pack import write_pack
 from thyroid_keras.ensemble import ensemble
 from thyroid_keras.explain import __main__ as explain_command
 from thyroid_keras.layers import GridAttention
-from thyroid_keras.pooling import pool
+from thyroid_keras.pooling import _out_of_fold, _pooled_figures, pool
 from thyroid_keras.prediction import class_probabilities
-from thyroid_keras.runs import Run, RunError, read_csv, read_json, write_csv
+from thyroid_keras.runs import Run, RunError, read_csv, read_json, write_csv, write_json
 
 FOLDS = 2
 SMALL = [
@@ -105,6 +105,23 @@ def test_each_fold_decides_by_its_own_threshold(folder):
     assert "not a confidence interval" in found["mean_sd"]["note"]
     table = read_csv(folder / "folds.csv")
     assert [float(row["roc_auc"]) for row in table] == [m["roc_auc"]["value"] for m in each]
+
+
+def test_pooled_figures_are_cut_at_each_folds_own_threshold(folder, tmp_path):
+    runs, whole = [], Run(tmp_path)
+    for fold, cut in enumerate((0.2, 0.8)):  # each fold is right at its own, and at no other
+        trained, one = Run(folder / f"fold_{fold}"), Run(tmp_path / f"fold_{fold}")
+        one.folder.mkdir()
+        write_json(one.metrics, trained.read_metrics() | {"threshold": cut})
+        rows = read_csv(trained.predictions)
+        for row in rows:
+            p = cut + (0.1 if row["label"] == "calcification" else -0.1)
+            row |= {"p_calcification": p, "p_no calcification": 1 - p}
+        write_csv(one.predictions, rows)
+        runs.append(one)
+    write_csv(whole.predictions, _out_of_fold(runs))
+    found = _pooled_figures(whole, runs, Run(folder).read_config())
+    assert found["threshold"] == pytest.approx(0.5) and found["accuracy"]["value"] == 1
 
 
 def test_the_page_names_both_kinds_of_figures(folder):

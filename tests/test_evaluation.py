@@ -9,9 +9,11 @@ import pytest
 from tables import blobs
 
 from thyroid_keras import metrics
+from thyroid_keras.data.splits import Splits
 from thyroid_keras.data.store import PixelStore
-from thyroid_keras.evaluation import MASK_THRESHOLDS, choose_thresholds, prediction_rows
+from thyroid_keras.evaluation import MASK_THRESHOLDS, choose_thresholds, evaluate, prediction_rows
 from thyroid_keras.prediction import judge, predict
+from thyroid_keras.runs import Run, write_json
 
 
 def brightness_model(size):
@@ -63,6 +65,25 @@ def test_the_mask_threshold_has_the_largest_mean_dice(judged):
         "no validation image"
         in choose_thresholds(store.table, probabilities, nothing)["mask_origin"]
     )
+
+
+def test_both_thresholds_are_chosen_on_the_validation_split(tmp_path):
+    model, val, test = brightness_model(32), blobs(12), blobs(16, seed=1)
+    # half as bright, which another threshold would suit; and of other labels, one by one
+    dim = [dataclasses.replace(s, image=s.image // 2) for s in reversed(test.samples)]
+    test = dataclasses.replace(test, samples=tuple(dim))
+    best, other = (
+        choose_thresholds(table, *judge(model, PixelStore(table, (32, 32)), MASK_THRESHOLDS))
+        for table in (val, test)
+    )
+    facts = {"name": val.name, "class_names": val.class_names, "group_unit": "patient"}
+    facts |= {"mask_source": val.mask_source, "target": val.target, "notes": []}
+    with Run.create(tmp_path / "run") as run:
+        write_json(run.config, {"arch": "brightness", "data": facts, "seed": 0})
+        found = evaluate(run, model, Splits(train=val, val=val, test=test, hashes={}))
+    assert found["threshold"] == best["label"] > other["label"] + 0.1
+    assert found["segmentation"]["threshold"] == best["mask"] > other["mask"] + 0.1
+    assert found["validation"]["accuracy"]["value"] == 1 and found["sensitivity"]["value"] == 0
 
 
 def test_predictions_hold_what_dice_needs(judged):

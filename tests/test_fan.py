@@ -178,6 +178,20 @@ def test_the_last_pass_alone_adds_to_the_statistics(axis):
         np.testing.assert_array_equal(weight, other)
 
 
+@pytest.mark.parametrize(
+    "arguments", [{}, {"passes": 3}, {"gate_at": "lfm"}, {"passes": 1}], ids=str
+)
+def test_the_statistics_of_the_last_stage_take_one_step_per_batch(arguments):
+    model, images, found = tiny(**arguments), ramp(2, 32, 32, 1), []
+    norm = model.get_layer("stage6_conv1_bn")
+    for start in (0, 1):
+        norm.moving_mean.assign(np.full(norm.moving_mean.shape, start))
+        model(images, training=True)
+        found.append(norm.moving_mean.numpy())
+    # two steps would keep the square of that
+    np.testing.assert_allclose(found[1] - found[0], norm.momentum, atol=1e-5)
+
+
 def test_a_step_of_training_moves_every_weight_and_saves(tmp_path):
     model = tiny(all_passes=True)
     assert list(model.output) == ["logits_pass1", "logits"]

@@ -1,5 +1,6 @@
 """FAN's training: settings, losses on its passes, every option, the run it leaves."""
 
+import dataclasses
 import json
 
 import keras
@@ -74,12 +75,17 @@ def test_trains_saves_and_loads(splits, tmp_path):
     check_training([], "mixed_bfloat16", splits, tmp_path)
 
 
-def test_the_first_look_is_judged_beside_the_last(splits):
+def undecided():
+    """A network whose looks differ, and the same with all its answers."""
     keras.utils.set_random_seed(0)
     whole = tk.build("fan", image_shape=(32, 32, 1), eta=8, all_passes=True)
     classifier, rng = whole.get_layer("classifier"), np.random.default_rng(1)
     classifier.set_weights([rng.normal(0, 20, w.shape) for w in classifier.get_weights()])
-    model = keras.Model(whole.input, {"logits": whole.output["logits"]})
+    return keras.Model(whole.input, {"logits": whole.output["logits"]}), whole
+
+
+def test_the_first_look_is_judged_beside_the_last(splits):
+    model, whole = undecided()
     logits = whole.predict_on_batch(images_of(splits.test))
     first, last = (
         float(np.ravel(metrics.roc_auc(splits.test.labels == 1, logits[name] @ [-1, 1]))[0])
@@ -91,6 +97,23 @@ def test_the_first_look_is_judged_beside_the_last(splits):
     assert found["n"] == len(splits.test)
     assert judge_first_look(tk.build("fan", image_shape=(32, 32, 1), eta=8, feedback="none"),
                             splits) == {}  # fmt: skip
+
+
+def test_the_first_look_has_a_threshold_of_the_validation_split(splits):
+    model, whole = undecided()
+    bright = [dataclasses.replace(s, image=255 - s.image // 2) for s in splits.test.samples]
+    test = dataclasses.replace(splits.test, samples=tuple(bright))
+    shifted = dataclasses.replace(splits, test=test)
+    scores, cuts = {}, {}
+    for name in ("val", "test"):
+        table = getattr(shifted, name)
+        logits = whole.predict_on_batch(images_of(table))["logits_pass1"]
+        scores[name] = np.asarray(keras.ops.softmax(logits))[:, 1]
+        cuts[name], _ = metrics.choose_threshold(table.labels == 1, scores[name])
+    right = {name: np.mean((scores["test"] >= cuts[name]) == test.labels) for name in cuts}
+    assert right["val"] != right["test"], "figures that either threshold would give"
+    found = judge_first_look(model, shifted)["first_look"]
+    assert found["accuracy"]["value"] == pytest.approx(right["val"])
 
 
 OPTIONS = {

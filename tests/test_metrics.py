@@ -6,6 +6,7 @@ import sklearn.metrics
 from scipy import stats
 
 from thyroid_keras import metrics
+from thyroid_keras.metrics.by_class import macro_rates
 
 RNG = np.random.default_rng(0)
 TRUTH = RNG.random(60) < 0.4
@@ -158,6 +159,13 @@ def test_macro_metrics_equal_scikit_learns_over_the_classes_that_occur():
     assert found["per_class"][3]["sensitivity"]["value"] is None
     assert found["per_class"][0]["roc_auc"]["value"] == pytest.approx(each[0])
     assert found["threshold"] is None
+
+
+def test_macro_rates_are_means_over_the_classes_that_occur():
+    # the third class never occurs and is named once, the fourth is never named either
+    found = macro_rates(np.array([0, 0, 1, 1]), np.array([0, 2, 1, 1]), 4, np.ones((1, 4)))
+    expected = {"precision": 1, "sensitivity": 3 / 4, "f1": (2 / 3 + 1) / 2, "accuracy": 3 / 4}
+    assert {name: value[0] for name, value in found.items()} == pytest.approx(expected)
 
 
 def test_what_cannot_be_computed_says_why():

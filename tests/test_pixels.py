@@ -85,6 +85,20 @@ def test_a_radial_machine_has_the_same_scores_as_a_network():
     np.testing.assert_allclose(scores, fitted.decision_function(x[1] @ axes.T), atol=1e-4)
 
 
+def test_settings_are_chosen_by_patients_that_were_not_learned_from(tmp_path):
+    table, samples = blobs(90, 16, masks=False, views=3), []
+    for i, sample in enumerate(table.samples):  # all that is to be learned is who it is
+        image = np.random.default_rng([7, i // 3]).integers(0, 250, (8, 8), dtype=np.uint8)
+        image += np.random.default_rng([1, i]).integers(0, 5, (8, 8), dtype=np.uint8)
+        samples.append(dataclasses.replace(sample, image=image))
+    table = dataclasses.replace(table, samples=tuple(samples))
+    *_, found = fit(tmp_path, table)
+    assert found["chosen"]["accuracy"] < 0.65
+    alone = [dataclasses.replace(s, group=s.name) for s in samples]
+    *_, found = fit(tmp_path, dataclasses.replace(table, samples=tuple(alone)))
+    assert found["chosen"]["accuracy"] > 0.8, "what the other views of a patient give away"
+
+
 @pytest.mark.slow
 def test_a_run_of_it_is_exported_and_answers_alike(tmp_path):
     data, run = write_folder(blobs(24, masks=False), tmp_path / "data"), tmp_path / "run"

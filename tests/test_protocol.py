@@ -14,7 +14,7 @@ import thyroid_keras as tk
 from thyroid_keras import evaluate, train
 from thyroid_keras.data.splits import make_splits
 from thyroid_keras.layers import GlobalAttention, PixelCNN
-from thyroid_keras.recipes import RECIPES, cut_off
+from thyroid_keras.recipes import RECIPES, cut_off, protocol
 from thyroid_keras.recipes.feeding import feed
 from thyroid_keras.recipes.protocol import Memory, grid_points
 from thyroid_keras.training import SettingError, Training, override
@@ -111,6 +111,24 @@ def test_priors_and_regions_are_checked_before_anything_else(mode, problem, tmp_
     assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [
         "--set prior", "--set region"
     ]  # fmt: skip
+
+
+def test_the_papers_folds_are_of_whole_patients(tmp_path, monkeypatch):
+    splits, seen = make_splits(blobs(80, masks=False, views=4), progress=False), []
+
+    def train(recipe, parts, training):
+        seen.append([set(table.groups) for table in (parts.train, parts.val)])
+        return [0.5] * recipe.epochs
+
+    monkeypatch.setattr(protocol, "_accuracies", train)
+    recipe = override(RECIPES[NAME]["quick"], [*TINY, "cv_folds=3", "kept_epochs=1"])
+    protocol._measure_as_the_paper(recipe, splits, Memory(Kept().training(tmp_path)))
+    pool = set(splits.train.groups) | set(splits.val.groups)
+    *folds, whole = seen
+    assert len(folds) == 3 and whole == [pool, set(splits.test.groups)]
+    for learned, held in folds:
+        assert learned | held == pool and not learned & held
+    assert sum(len(held) for _, held in folds) == len(pool)
 
 
 @pytest.mark.slow

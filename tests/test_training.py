@@ -379,6 +379,19 @@ def test_pixel_labels_are_a_share_of_all_training_images(splits):
         assert abs(labels.mean() - splits.train.labels.mean()) <= 1 / len(labels)
 
 
+def test_stage_one_learns_from_the_drawn_masks_alone(tmp_path, splits):
+    recipe, fed = tiny(), []
+
+    def feed_once(batches, first_epoch, num_epochs):
+        fed.extend(batches.order(first_epoch))
+        raise Killed
+
+    with pytest.raises(Killed):
+        recipe.procedure(recipe, splits, dataclasses.replace(training(tmp_path), feed=feed_once))
+    drawn = draw_pixel_labels(splits, recipe, 0)["train"]
+    assert sorted(fed) == drawn.tolist() and 0 < len(drawn) < len(splits.train)
+
+
 def test_copy_weights_copies_by_name_and_shape():
     small = {"image_shape": (32, 32, 1), "stage_filters": (2, 3, 4, 5, 6)}
     source, target = tk.build("ds_agnet", **small), tk.build("cs_agnet", **small)
