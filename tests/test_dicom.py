@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pydicom
 import pytest
@@ -27,6 +28,7 @@ from pydicom.uid import (
 from tables import blobs, encode
 from test_commands import SMALL
 
+import thyroid_keras as tk
 from thyroid_keras import export, predict, train
 from thyroid_keras.borders import remove_borders
 from thyroid_keras.data.decode import decode
@@ -38,7 +40,8 @@ from thyroid_keras.data.picture_files import find_pictures
 from thyroid_keras.data.pictures import ImageError
 from thyroid_keras.data.samples import DataError, Sample
 from thyroid_keras.data.tn3k import read_tn3k
-from thyroid_keras.runs import read_csv
+from thyroid_keras.explanation import _whole, explain
+from thyroid_keras.runs import Run, read_csv, write_json
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (3, 24, 32), np.uint8)
@@ -252,6 +255,27 @@ def test_samples_are_cut_to_their_regions(regions, roi, tmp_path):
     table = read_folder(tmp_path)
     assert [s.roi for s in table.samples] == [roi, roi]
     assert any("no region of ultrasound" in note for note in table.notes) == (roi is None)
+
+
+def test_boxes_and_masks_of_explain_are_of_the_whole_frame(tmp_path):
+    """As a manifest's are: a run answers the region, which lies somewhere in the frame."""
+    (tmp_path / "x.dcm").write_bytes(dicom(GREY[0], regions=[region(4, 2, 19, 20)]))
+    (tmp_path / "crop.png").write_bytes(encode(GREY[0, 2:21, 4:20]))
+    keras.utils.set_random_seed(0)
+    model = tk.build("cs_agnet", image_shape=(32, 32, 1), stage_filters=(2, 3, 4, 5, 6))
+    run = Run(tmp_path / "run")
+    run.folder.mkdir()
+    model.save(run.model)
+    facts = {"name": "x", "class_names": ["a", "b"], "notes": [], "group_unit": "image"}
+    write_json(run.config, {"arch": "cs_agnet", "data": facts, "finished": True})
+    images = [tmp_path / "x.dcm", tmp_path / "crop.png"]
+    frame, crop = explain(run.folder, images, out=tmp_path / "out").values()
+    assert frame and frame.keys() == crop.keys()
+    for name, (left, top, *size) in crop.items():
+        assert frame[name] == [left + 4, top + 2, *size]
+    (sample,) = open_paths([str(tmp_path / "x.dcm")])[0]
+    whole = _whole(np.full((19, 16), 255, np.uint8), sample)
+    assert whole.shape == (24, 32) and whole[2:21, 4:20].min() == 255 and whole.sum() == 255 * 304
 
 
 def test_folders_hold_a_sample_per_frame_and_frames_stay_together(tmp_path):
