@@ -76,9 +76,16 @@ def doubt(figure, unit="group"):
     """
     if not figure or "draws" not in figure or not figure["ci95"]:
         return ""
-    if figure["groups"] < FEW_GROUPS:
-        return f"{counted(figure['groups'], unit)} are too few"
+    if few := too_few(figure["groups"], unit):
+        return few
     return "every resampled set gave the same figure" if np.ptp(figure["ci95"]) == 0 else ""
+
+
+def too_few(number, unit):
+    """Returns e.g. `4 patients are too few`, for a bootstrap over them; "" of more."""
+    if number >= FEW_GROUPS:
+        return ""
+    return f"{counted(number, unit)} {'is' if number == 1 else 'are'} too few"
 
 
 def unit_axes(ax, x, y):

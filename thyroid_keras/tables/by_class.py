@@ -2,8 +2,7 @@
 
 from thyroid_keras.metrics import widest_interval
 from thyroid_keras.metrics.by_class import class_differences
-from thyroid_keras.report.style import FEW_GROUPS
-from thyroid_keras.spelling import counted
+from thyroid_keras.report.style import too_few
 from thyroid_keras.tables.claims import p_text
 from thyroid_keras.tables.results import text_of
 
@@ -58,23 +57,15 @@ def _how_compared(shown, other):
     if other is None:
         return []
     unit = shown.config["data"]["group_unit"]
+    few = too_few(len(set(other.answers.groups)), unit)
     return [
         f"In brackets: the change against {other.row.label}, bold above {BOLD_ABOVE}, as the paper "
         "prints it.",
         f"Tests of the change: of F1, paired bootstrap by {unit}; McNemar's, exact, by image, on "
         'the answers of both networks to "is it this class?". Both are corrected for the number '
         "of classes by Holm's method.",
-        *_doubt(other.answers.groups, unit),
+        *([f"The intervals and p-values of the bootstrap are rough: {few}."] if few else []),
     ]
-
-
-def _doubt(groups, unit):
-    """Why the bootstrap is rough, where the groups are few."""
-    number = len(set(groups))
-    if number >= FEW_GROUPS:
-        return []
-    few = f"{counted(number, unit)} {'is' if number == 1 else 'are'} too few"
-    return [f"The intervals and p-values of the bootstrap are rough: {few}."]
 
 
 def _result(name, results):
