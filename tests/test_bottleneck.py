@@ -222,6 +222,9 @@ def test_features_are_kept_and_found_by_content(network, tmp_path):
         expected = others.pop("expected", 24)
         options = {"table": table, "copies": 1, "cache": tmp_path} | others
         assert extract(network, **options).computed == expected, others
+    turned = tuple(dataclasses.replace(s, mirrored=True) for s in table.samples)
+    turned = extract(network, dataclasses.replace(table, samples=turned), copies=1, cache=tmp_path)
+    assert turned.computed == 24 and not np.array_equal(turned.features, first.features)
     whole = network.get_weights()
     network.set_weights([whole[0] * 1.01, *whole[1:]])
     assert extract(network, table, copies=1, cache=tmp_path).computed == 24
@@ -454,11 +457,11 @@ def test_groups_that_share_a_picture_are_dealt_together(tmp_path):
     table = dataclasses.replace(table, samples=tuple(samples))
     write_pack(tmp_path / "shared.npz", table, (32, 32))
     dealt = deal([tmp_path / "shared.npz"], Settings(folds=4))
-    assert len(np.unique(dealt.groups)) == 12 and set(dealt.folds) == set(range(4))
-    for own in (dealt.groups, dealt.table.groups):
-        for i in range(0, 32, 8):
-            assert len(set(own[[i, i + 1, i + 4, i + 5]])) == 1
-        assert all(len(set(dealt.folds[own == group])) == 1 for group in np.unique(own))
+    own = dealt.table.groups
+    assert len(np.unique(own)) == 12 and set(dealt.folds) == set(range(4))
+    for i in range(0, 32, 8):
+        assert len(set(own[[i, i + 1, i + 4, i + 5]])) == 1
+    assert all(len(set(dealt.folds[own == group])) == 1 for group in np.unique(own))
 
 
 def test_a_data_set_too_small_to_be_alone_says_so(data, tmp_path):
@@ -466,7 +469,7 @@ def test_a_data_set_too_small_to_be_alone_says_so(data, tmp_path):
     dealt = deal([data / "one.npz", tmp_path / "few.npz"], Settings(folds=2))
     features = np.random.default_rng(0).random((1, 48, 4), dtype=np.float32)
     fit = functools.partial(fit_svm, class_names=dealt.table.class_names)
-    joined = cross_validate(features, dealt.table.labels, dealt.groups, dealt.folds, fit)
+    joined = cross_validate(features, dealt.table.labels, dealt.table.groups, dealt.folds, fit)
     one, few = each_alone(features, dealt, 2, fit, joined, 0)
     assert one["alone"]["n"] == 32 and "reason" not in one
     assert few["joined"]["n"] == 16 and "alone" not in few
@@ -498,7 +501,7 @@ def test_pictures_are_predicted_by_the_classifier_of_all_images(folder, data, tm
     assert made.computed == 0  # what was saved is the very network
     names = dealt.table.class_names
     options = {"kernel": "rbf", "scale": True}
-    fitted = fit_svm(made.features, dealt.table.labels, dealt.groups, names, **options)
+    fitted = fit_svm(made.features, dealt.table.labels, dealt.table.groups, names, **options)
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     for i, sample in enumerate(twins().samples[:5]):

@@ -24,7 +24,6 @@ class Folds:
         table: `SampleTable` of N samples, groups that share a picture joined.
         sets: `(N,)` ints, which of the data sets each is of.
         set_names: of the data sets.
-        groups: `(N,)` ints, of the same groups.
         folds: `(N,)` ints in [0, K).
         hashes: dict from sample name to the hash of its picture.
     """
@@ -32,7 +31,6 @@ class Folds:
     table: object
     sets: np.ndarray
     set_names: tuple[str, ...]
-    groups: np.ndarray
     folds: np.ndarray
     hashes: dict
 
@@ -59,19 +57,18 @@ def deal(paths, chosen):
     kept = {s.name for s in table.samples}
     sets = np.array([of for name, of in sets.items() if name in kept])
     pictures = same_pictures(found.hashes, found.copies)
-    groups, notes = join_groups(table, pictures)
-    held = deal_folds(table.labels, groups, chosen.folds, chosen.seed)
+    _, notes = join_groups(table, pictures)
+    table = with_joined_groups(table, pictures)
+    held = deal_folds(table.labels, table.groups, chosen.folds, chosen.seed)
     parts = {f"fold {i} of {chosen.folds}": h for i, h in enumerate(held)}
     if problems := absent_classes(table, parts):
         raise DataError(problems)
     if any(s.split for s in table.samples):
         notes += ("Cross-validation does not heed the splits that the data set fixes.",)
-    table = with_joined_groups(table, pictures)
     return Folds(
         table=dataclasses.replace(table, notes=(*table.notes, *notes)),
         sets=sets,
         set_names=names,
-        groups=groups,
         folds=np.argmax(held, axis=0),
         hashes=found.hashes,
     )

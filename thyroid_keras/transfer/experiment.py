@@ -92,7 +92,7 @@ def bottleneck(data=None, *, out=None, cache=CACHE, resume=False, say=print, **s
         )
         fit = _fit(chosen, dealt.table.class_names)
         found = _judge(run, dealt, made, chosen, fit)
-        _keep(run, network, fit(made.features, dealt.table.labels, dealt.groups))
+        _keep(run, network, fit(made.features, dealt.table.labels, dealt.table.groups))
         write_json(run.config, config | {"seconds": round(time.monotonic() - start, 1)})
         write_plots(run)
         write_report(run)
@@ -138,7 +138,7 @@ def _save(network, path):
 
 def _judge(run, dealt, made, chosen, fit):
     """Cross-validates, and writes figures and answers."""
-    table, labels, groups, seed = dealt.table, dealt.table.labels, dealt.groups, chosen.seed
+    table, labels, groups, seed = dealt.table, dealt.table.labels, dealt.table.groups, chosen.seed
     names = table.class_names
     answers = cross_validate(made.features, labels, groups, dealt.folds, fit)
     probabilities, thresholds = answers
@@ -147,14 +147,14 @@ def _judge(run, dealt, made, chosen, fit):
     found["excluded"] = {"count": len(table.excluded)}
     found |= figures_of(table, probabilities, None, cuts, seed)
     found["per_fold"] = [
-        metrics.brief(labels[of], probabilities[of], thresholds[of], table.groups[of], names, seed)
+        metrics.brief(labels[of], probabilities[of], thresholds[of], groups[of], names, seed)
         for of in (dealt.folds == fold for fold in range(chosen.folds))
     ]
     found["extraction"] = {"computed": made.computed, "seconds": round(made.seconds, 3)}
     if len(dealt.set_names) > 1:
         found["data_sets"] = each_alone(made.features, dealt, chosen.folds, fit, answers, seed)
     if chosen.augment_before_split:
-        found["leak"] = leak(made.features, labels, table.groups, chosen.folds, fit, names, seed)
+        found["leak"] = leak(made.features, labels, groups, chosen.folds, fit, names, seed)
     write_json(run.metrics, found)
     rows = prediction_rows(table, probabilities, None, cuts)
     for row, fold in zip(rows, dealt.folds, strict=True):

@@ -83,8 +83,8 @@ def each_alone(features, dealt, num_folds, fit, joined, seed):
     rows, table = [], dealt.table
     for number, name in enumerate(dealt.set_names):
         own = dealt.sets == number
-        labels, groups = table.labels[own], dealt.groups[own]
-        facts = table.groups[own], table.class_names, seed
+        labels, groups = table.labels[own], table.groups[own]
+        facts = groups, table.class_names, seed
         answers = (of[own] for of in joined)
         rows.append({"name": name, "joined": metrics.brief(labels, *answers, *facts)})
         if (found := fewest_groups(labels, groups, len(table.class_names))) < least:
