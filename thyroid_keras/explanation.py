@@ -25,12 +25,12 @@ def explain(folder, images, *, out, method="attention", beside=(), layer=None, s
         images: paths of pictures, or of folders of pictures.
         out: folder for the drawings `<image>_<method>.png` and for `boxes.json`: for each
             picture and map a box `[left, top, width, height]` in pixels of the whole picture,
-            whatever region of it a network sees, as a manifest's `box`. It
-            holds what is at least half as high as the highest; for `AG-all` and the class
-            map it is the smaller one of `explain.find_box`, which is drawn, too. Class
-            maps of a run that chose a threshold for them also leave `<image>_mask.png`, 0
-            and 255 at the picture's size, what they take for the nodule. Drawings of
-            pictures that a former call's `boxes.json` names and this one's does not are removed.
+            whatever region of it a network sees, as a manifest's `box`. It holds what is at
+            least half as high as the highest; for `AG-all` and the class map it is the
+            smaller one of `explain.find_box`, which is drawn, too. Class maps of a run that
+            chose a threshold for them also leave `<image>_mask.png`, 0 and 255 at the whole
+            picture's size, what they take for the nodule. Drawings of pictures that a former
+            call's `boxes.json` names and this one's does not are removed.
         method: `"attention"`: the gates of the network; where it has grid attention and a
             class map and draws no mask, `AG1`, `AG2`, `AG3`, `AG-all`, see
             `explain.Localisation`. `"cam"`: the class map of the class that `predict` names, warm

@@ -42,10 +42,9 @@ def predict(folder, images, *, out="predictions.csv", say=print):
         images: paths of pictures, or of folders of pictures.
         out: `.csv` to write, none of a run's own: image, predicted class, a probability per
             class (of several models the mean, and their SD), and the share of the picture
-            inside the mask.
-            Masks (0 and 255, of the network's size) go into a folder of the same name
-            ending in `_masks`, and what `calcifications.measure` finds in them into a CSV
-            ending in `_calcifications.csv`. What a former call left there is replaced.
+            inside the mask. Masks (0 and 255, of the network's size) go into a folder of the
+            same name ending in `_masks`, and what `calcifications.measure` finds in them into
+            a CSV ending in `_calcifications.csv`. What a former call left there is replaced.
         say: function of one line of text.
 
     Returns:

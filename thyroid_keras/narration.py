@@ -42,7 +42,7 @@ def introduction(recipe, splits, precision, run, *, simulated):
         f"{counts['test']} test images, {apart}"
     )
     if recipe.arch != "border_unet":
-        yield f"Classes: {', '.join(table.class_names)}{positive(table.class_names)}"
+        yield f"Classes: {', '.join(table.class_names)}{_positive(table.class_names)}"
     paper = RECIPES[recipe.arch]["paper"]
     if changes := differences(recipe, paper, simulated=simulated):
         yield f"Unlike the paper: {'; '.join(changes)}"
@@ -92,7 +92,7 @@ def conclusion(found, run):
     yield f"Report: {run.report}"
 
 
-def positive(class_names):
+def _positive(class_names):
     """Says which of two classes is the positive one; "" of more."""
     return f"; of these the positive one is {class_names[-1]}" if len(class_names) == 2 else ""
 

@@ -81,7 +81,8 @@ class Recipe:
             these settings.
     """
 
-    learns_from_validation: typing.ClassVar[bool] = False  # so that nothing is left to choose by
+    # whether the procedure fits the validation images, too: a run then leaves none to choose by
+    learns_from_validation: typing.ClassVar[bool] = False
 
     arch: str
     procedure: Callable
