@@ -231,6 +231,17 @@ def test_a_name_is_printed_as_it_is(tmp_path, capsys):
     check_data.main([str(tmp_path / "set.npz")])
     said = capsys.readouterr().out
     assert "x[/red]: calcification" in said and "Class '[/a]'" in said and "Class '[b]'" in said
+    assert re.findall(r"Class '(.*)'.*, the positive class", said) == ["[b]"]
+
+
+def test_where_the_only_mask_is_faulty_there_is_no_reference_standard(tmp_path):
+    folder = corpus.good_folder(tmp_path / "set")
+    for mask in folder.rglob("*_mask*"):
+        mask.unlink()
+    (folder / "a" / "x.png").write_bytes(corpus.encode(corpus.pixels(1, 96)))
+    (folder / "a" / "x_mask.png").write_bytes(corpus.encode(np.zeros((9, 9), np.uint8)))
+    found = audit(folder, progress=False)
+    assert len(found.table.excluded) == 1 and found.table.mask_source is None
 
 
 def test_masks_with_soft_edges_or_traces_of_jpeg_are_accepted(tmp_path):

@@ -45,6 +45,16 @@ def test_maps_are_compared_in_panels():
     assert sheet.shape[1] == 4 * 324 and sheet.shape[0] == 2 * (160 + 26)
 
 
+def test_panels_are_as_wide_as_the_names_of_their_maps():
+    narrow, names = np.zeros((360, 120), np.uint8), ("class map, malignant", "a")
+    sheet = explain.compare_maps(narrow, dict.fromkeys(names, spot()))
+    width, rest = divmod(sheet.shape[1], 3)
+    assert rest == 0 and width > 320 // 3 + 4
+    alone = explain.compare_maps(np.zeros((360, 360), np.uint8), dict.fromkeys(names, spot()))
+    black = [(one[:18] == 0).all(axis=-1).sum() for one in (sheet, alone)]
+    assert black[0] == black[1] > 0, "a name is cut"
+
+
 def test_a_box_is_drawn_red_on_its_map_alone():
     sheet = explain.compare_maps(
         np.zeros((50, 100), np.uint8), {"a": spot(), "b": spot()}, boxes={"b": [10, 5, 50, 30]}

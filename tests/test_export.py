@@ -7,6 +7,7 @@ import json
 import os
 import random
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -28,10 +29,12 @@ from tensorflow.python.tools import saved_model_cli
 from thyroid_keras import cli, export, train
 from thyroid_keras.explain import attention_maps, unit_maps
 from thyroid_keras.inspection import predict
+from thyroid_keras.litert.card import _with_interval
 from thyroid_keras.loading import load
 from thyroid_keras.metrics import decide
 from thyroid_keras.prediction import class_probabilities
 from thyroid_keras.runs import RunError
+from thyroid_keras.serving.page import _rounded
 from thyroid_keras.serving.signatures import answer, write_signatures
 from thyroid_keras.serving.versions import publish
 
@@ -233,6 +236,20 @@ def test_the_card_says_what_it_is_and_nothing_says_who(run_folder, version, clas
             content = path.read_bytes()
             for planted in (b"mustermann", b"blob0", str(Path.cwd()).encode(), b"site-packages"):
                 assert planted not in content, f"{planted} in {path}"
+
+
+def test_cards_quote_the_wider_interval():
+    right = {"value": 1.0, "ci95": [0.8, 1.0], "ci95_groups": [1.0, 1.0]}
+    assert _rounded(right)["ci95"] == [0.8, 1.0]
+    assert _with_interval(right | {"ci95_groups": [0.7, 1.0]}).endswith("0.700 to 1.000)")
+
+
+def test_commands_that_an_export_advises_can_be_pasted(run_folder, tmp_path):
+    said = []
+    version = export.export(run_folder, to=tmp_path / "my model", say=said.append)
+    (command,) = (line for line in said if "saved_model_cli" in line)
+    assert shlex.split(command)[-2:] == [str(version), "--all"]
+    assert any("/v1/models/my%20model:predict" in line for line in said)
 
 
 def dtypes(version):
